@@ -1,0 +1,150 @@
+"""The tables of the FHIR store, all keyed and joined on `bucket` (docs/architecture.md, "Tables").
+
+The hot paths speak SQL (fhir.store, fhir.search); the models are their schema, and the migrations come from them.
+No foreign keys, no identity columns, no defaults of the database: what Citus cannot distribute is not here.
+"""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex, OpClass
+from django.db import models
+from django.db.models import Q
+
+
+class Method(models.IntegerChoices):
+    """How a version came to be; what history Bundles show as request.method."""
+
+    POST = 1
+    PUT = 2
+    DELETE = 3
+    PATCH = 4
+
+
+class Keyed(models.Model):
+    """What every table shares: the place, the type number and the id."""
+
+    bucket = models.IntegerField()
+    type = models.SmallIntegerField()
+    id = models.TextField(db_collation="C")
+
+    class Meta:
+        abstract = True
+
+
+class Resource(Keyed):
+    """The current version of a resource, deleted ones too, without its content.
+
+    `pat` is the hash of the compartment's patient (fhir.ids.patient_hash), `sdate` the clinical date in microseconds
+    since 1970 (-Infinity where the type has none), `terms` the hashes of tokens, references and uris, `present` a
+    bit for each search parameter that has a value (fhir.search.extract).
+    """
+
+    pk = models.CompositePrimaryKey("bucket", "type", "id")
+    version = models.IntegerField()
+    updated = models.DateTimeField()
+    method = models.SmallIntegerField(choices=Method.choices)
+    deleted = models.BooleanField()
+    pat = models.BigIntegerField(null=True)
+    sdate = models.FloatField()
+    present = models.BigIntegerField()
+    terms = ArrayField(models.BigIntegerField())
+
+    class Meta:
+        db_table = "resource"
+        indexes = [
+            models.Index("pat", "type", "sdate", "id", name="resource_chart", condition=Q(deleted=False)),
+            models.Index("type", "sdate", "id", name="resource_type_date", condition=Q(deleted=False)),
+            models.Index("type", "updated", "id", name="resource_type_updated"),
+            GinIndex(fields=["terms"], name="resource_terms", gin_pending_list_limit=256),
+        ]
+
+
+class Content(Keyed):
+    """The JSON text of a current version, as it is sent."""
+
+    pk = models.CompositePrimaryKey("bucket", "type", "id")
+    body = models.TextField()
+
+    class Meta:
+        db_table = "content"
+
+
+class History(Keyed):
+    """A superseded version; `body` is null where that version was a deletion."""
+
+    pk = models.CompositePrimaryKey("bucket", "type", "id", "version")
+    version = models.IntegerField()
+    updated = models.DateTimeField()
+    method = models.SmallIntegerField(choices=Method.choices)
+    body = models.TextField(null=True)
+
+    class Meta:
+        db_table = "history"
+        indexes = [models.Index("type", "updated", "id", name="history_type_updated")]
+
+
+class Row(Keyed):
+    """An index row of a resource; `n` numbers the rows of one resource, so that each has a key."""
+
+    n = models.SmallIntegerField()
+
+    class Meta:
+        abstract = True
+
+
+class RangeRow(Row):
+    """A date (microseconds since 1970), number or quantity, as the interval that its precision gives: [lo, hi).
+
+    `param` is fhir.ids.hash32("Type|code"), `unit` a hash for quantities.
+    """
+
+    pk = models.CompositePrimaryKey("bucket", "type", "id", "n")
+    param = models.IntegerField()
+    unit = models.BigIntegerField(null=True)
+    lo = models.FloatField()
+    hi = models.FloatField()
+
+    class Meta:
+        db_table = "range_index"
+        indexes = [models.Index("param", "lo", name="range_param_lo")]
+
+
+class StringRow(Row):
+    """A string: folded for the default match, as it was for :exact."""
+
+    pk = models.CompositePrimaryKey("bucket", "type", "id", "n")
+    param = models.IntegerField()
+    value = models.TextField(db_collation="C")
+    exact = models.TextField(db_collation="C")
+
+    class Meta:
+        db_table = "string_index"
+        indexes = [
+            models.Index("param", "value", name="string_param_value"),
+            GinIndex(OpClass("value", "gin_trgm_ops"), name="string_trigrams"),
+        ]
+
+
+class CodeValueRow(Row):
+    """A code with a number beside it, for composite parameters: `code` hashes parameter and token."""
+
+    pk = models.CompositePrimaryKey("bucket", "type", "id", "n")
+    code = models.BigIntegerField()
+    unit = models.BigIntegerField(null=True)
+    lo = models.FloatField()
+    hi = models.FloatField()
+
+    class Meta:
+        db_table = "code_value_index"
+        indexes = [models.Index("code", "lo", name="code_value_code_lo")]
+
+
+class Locator(Keyed):
+    """At an id's home bucket: where the resource lies instead (fhir.ids.bucket_of)."""
+
+    pk = models.CompositePrimaryKey("bucket", "type", "id")
+    target = models.IntegerField()
+
+    class Meta:
+        db_table = "locator"
