@@ -1,25 +1,47 @@
 """Round trips to PostgreSQL: every statement of the FHIR store goes through here.
 
-One call of `fetch` or `batch` is one round trip: the client sends, waits once, and reads all answers. `trips()` counts
-them, so that tests can pin what each interaction costs. `batch(…, atomic=True)` puts BEGIN and COMMIT into the
-same trip; a pipeline's implicit transaction is not atomic on Citus, so a batch that writes more than one row set
-must be atomic.
+One call of `fetch`, `batch` or of a Transaction's methods is one round trip: the client sends, waits once, and reads
+all answers. `trips()` counts them, so that tests can pin what each interaction costs. A pipeline without BEGIN is not
+atomic on Citus, so several statements that write go into one `batch(…, atomic=True)` or a Transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+import random
+import select
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from types import TracebackType
+from typing import Any, TypeVar
 
 import psycopg
 from django.db import connection as django_connection
+from django.utils.translation import gettext_lazy as _
+from psycopg import errors
+from psycopg.pq import TransactionStatus
+
+from .exceptions import Conflict, Unavailable
+
+logger = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
-Statement = tuple[str, Sequence[Any]]
+Statement = tuple[str, Any]
+T = TypeVar("T")
 
+ATTEMPTS = 6
 _counter: ContextVar[list[int] | None] = ContextVar("trips", default=None)
+
+# Another transaction came first; starting again from the request is right.
+COLLISIONS = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
+# Connection exceptions, out of resources (disk full among them), shutdown and restart of a node.
+_UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
+
+
+class Collision(Exception):
+    """A concurrent write came first: start again from the request (`retry`)."""
 
 
 @contextmanager
@@ -40,47 +62,135 @@ def _count() -> None:
 
 
 def raw() -> psycopg.Connection[Row]:
-    """psycopg's connection under Django's, in autocommit. Raises what connecting raises."""
-    if django_connection.connection is None:
+    """psycopg's connection under Django's, in autocommit; a new one where the server has hung up. Raises Unavailable."""
+    connection = django_connection.connection
+    if connection is not None and not _hung_up(connection):
+        return connection  # type: ignore[no-any-return]
+    django_connection.close()
+    try:
         django_connection.ensure_connection()
-    connection: psycopg.Connection[Row] = django_connection.connection
-    return connection
+    except Exception as error:
+        raise _unavailable(error) from error
+    return django_connection.connection  # type: ignore[no-any-return]
 
 
-def fetch(sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-    """One statement, one round trip; its rows, [] where it has none."""
+def _hung_up(connection: psycopg.Connection[Row]) -> bool:
+    """An idle connection has nothing to say: what can be read from its socket is the server's farewell."""
+    if connection.closed:
+        return True
+    if connection.pgconn.transaction_status != TransactionStatus.IDLE:
+        return False
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    if not poll.poll(0):
+        return False
+    try:
+        connection.pgconn.consume_input()
+    except psycopg.Error:
+        return True
+    return connection.pgconn.status != psycopg.pq.ConnStatus.OK
+
+
+def _unavailable(error: BaseException) -> Unavailable:
+    logger.error("PostgreSQL cannot answer: %s", type(error).__name__, exc_info=error)
+    return Unavailable(_("The records cannot be reached at the moment. Please try again."))
+
+
+def _translated(error: psycopg.Error) -> Exception:
+    """What an error of PostgreSQL means to an interaction; errors of our own making stay as they are."""
+    if isinstance(error, COLLISIONS) or (isinstance(error, errors.InternalError_) and "duplicate key" in str(error)):
+        return Collision(type(error).__name__)
+    if isinstance(error, errors.QueryCanceled):
+        logger.warning("A statement ran into the timeout")
+        text = _("The question took too long and was stopped. Narrow it, or try again later.")
+        return Unavailable(text, code="timeout", retry_after=30)
+    state = error.sqlstate or ("08000" if isinstance(error, psycopg.OperationalError) else "")
+    return _unavailable(error) if state[:2] in _UNAVAILABLE_CLASSES else error
+
+
+def _send(connection: psycopg.Connection[Row], statements: Sequence[Statement]) -> list[list[Row]]:
     _count()
-    cursor = raw().execute(sql, parameters)
-    return cursor.fetchall() if cursor.description else []
+    try:
+        with connection.pipeline():
+            cursors = [connection.execute(sql, parameters) for sql, parameters in statements]
+        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+    except psycopg.Error as error:
+        abandon(connection)
+        raise _translated(error) from error
+
+
+def abandon(connection: psycopg.Connection[Row]) -> None:
+    """Ends a failed transaction, so that the connection can serve the next request; a broken one is dropped."""
+    if connection.closed or connection.pgconn.transaction_status == TransactionStatus.IDLE:
+        return
+    try:
+        connection.execute("ROLLBACK")
+    except psycopg.Error:
+        connection.close()
+
+
+def fetch(sql: str, parameters: Any = ()) -> list[Row]:
+    """One statement, one round trip; its rows, [] where it has none. Raises Unavailable, Collision."""
+    _count()
+    connection = raw()
+    try:
+        cursor = connection.execute(sql, parameters)
+        return cursor.fetchall() if cursor.description else []
+    except psycopg.Error as error:
+        abandon(connection)
+        raise _translated(error) from error
+
+
+_BEGIN: Statement = ("BEGIN", None)
+_COMMIT: Statement = ("COMMIT", None)
 
 
 def batch(statements: Sequence[Statement], *, atomic: bool = False) -> list[list[Row]]:
-    """Several statements in one round trip; the rows of each.
+    """Several statements in one round trip; the rows of each. `atomic` frames them in BEGIN and COMMIT.
 
-    `atomic` frames them in BEGIN and COMMIT. An error of any statement undoes all and is raised.
+    Raises Unavailable, Collision; then nothing of an atomic batch is stored.
     """
-    _count()
-    connection = raw()
-    cursors = []
-    try:
-        with connection.pipeline():
-            if atomic:
-                connection.execute("BEGIN")
-            for sql, parameters in statements:
-                cursors.append(connection.execute(sql, parameters))
-            if atomic:
-                connection.execute("COMMIT")
-    except BaseException:
-        _abandon(connection)
-        raise
-    return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+    if not atomic:
+        return _send(raw(), statements)
+    return _send(raw(), [_BEGIN, *statements, _COMMIT])[1:-1]
 
 
-def _abandon(connection: psycopg.Connection[Row]) -> None:
-    """Ends a failed transaction, so that the connection can serve the next request; a broken one is dropped."""
-    if connection.closed or connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
-        return
-    try:
-        connection.rollback()
-    except psycopg.Error:
-        connection.close()
+class Transaction:
+    """BEGIN … COMMIT over several round trips; BEGIN travels with the first, COMMIT with the last statements.
+
+    Leaving the block without `commit` rolls back.
+    """
+
+    def __init__(self) -> None:
+        self.connection = raw()
+        self.begun = False
+
+    def __enter__(self) -> Transaction:
+        return self
+
+    def send(self, statements: Sequence[Statement]) -> list[list[Row]]:
+        """One round trip inside the transaction; the rows of each statement."""
+        if self.begun:
+            return _send(self.connection, statements)
+        self.begun = True
+        return _send(self.connection, [_BEGIN, *statements])[1:]
+
+    def commit(self, statements: Sequence[Statement] = ()) -> list[list[Row]]:
+        """The last round trip; after it everything is stored."""
+        begin = () if self.begun else (_BEGIN,)
+        return _send(self.connection, [*begin, *statements, _COMMIT])[len(begin) : -1]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        abandon(self.connection)
+
+
+def retry(attempt: Callable[[], T]) -> T:
+    """`attempt` again from the start while concurrent writes come first. Raises Conflict (409) in the end."""
+    for number in range(ATTEMPTS):
+        try:
+            return attempt()
+        except Collision:
+            time.sleep(random.uniform(0, 0.01 * 2**number))
+    raise Conflict(_("Other writes to the same record came first. Read it again and repeat the change."))

@@ -54,9 +54,14 @@ def new_id(bucket: int | None = None, *, at: datetime | None = None, entropy: by
     return f"{head[:8]}-{head[8:]}-{version:04x}-{variant:04x}-{place:04x}{value >> 42 & 0xFFFFFFFF:08x}"
 
 
+def is_issued(resource_id: str) -> bool:
+    """Whether the id has the form of a server-assigned one."""
+    return len(resource_id) == 36 and _ISSUED.fullmatch(resource_id) is not None
+
+
 def bucket_of(resource_id: str) -> int:
     """The home bucket of any legal id, 0–65535."""
-    if len(resource_id) == 36 and _ISSUED.fullmatch(resource_id):
+    if is_issued(resource_id):
         return int(resource_id[24:28], 16)
     return xxhash.xxh32_intdigest(resource_id.encode()) & 0xFFFF
 

@@ -71,12 +71,16 @@ class Content(Keyed):
 
 
 class History(Keyed):
-    """A superseded version; `body` is null where that version was a deletion."""
+    """A superseded version; `body` is null where that version was a deletion.
+
+    `pat` is whom that version was about: the policy of old versions is theirs, not that of the current one.
+    """
 
     pk = models.CompositePrimaryKey("bucket", "type", "id", "version")
     version = models.IntegerField()
     updated = models.DateTimeField()
     method = models.SmallIntegerField(choices=Method.choices)
+    pat = models.BigIntegerField(null=True)
     body = models.TextField(null=True)
 
     class Meta:

@@ -1,0 +1,253 @@
+"""The only module that writes the resource tables: what a version of a resource is made of, and how it is stored.
+
+A single write is one statement (a writable CTE: atomic on plain PostgreSQL and on Citus, one round trip, audit row
+included). Bundles, moves to another bucket and whatever is rarer use the set-based statements of fhir.store_many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+from audit import recorder
+
+from . import database, ids
+from .database import Statement
+from .models import Method
+from .search.extract import IndexRows
+
+NOTHING = IndexRows(terms=[], present=0, sdate=float("-inf"), ranges=[], strings=[], code_values=[], patients=())
+_TICK = timedelta(milliseconds=1)
+
+
+@dataclass(slots=True)
+class Current:
+    """The newest version of a resource as the store has it; `body` is None for a deletion, or where not asked for."""
+
+    bucket: int
+    version: int
+    updated: datetime
+    method: int
+    deleted: bool
+    pat: int | None
+    body: str | None = None
+
+
+@dataclass(slots=True)
+class Write:
+    """One version to be stored. `type` is the number; `body` the JSON text, None for a deletion.
+
+    `previous` is what it supersedes; `claim` says that the id came from a client, so that its home must know of it.
+    """
+
+    bucket: int
+    type: int
+    id: str
+    version: int
+    updated: datetime
+    method: Method
+    pat: int | None
+    body: str | None
+    rows: IndexRows
+    previous: Current | None = None
+    claim: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """Whether the resource leaves the bucket that it lies in."""
+        return self.previous is not None and self.previous.bucket != self.bucket
+
+
+def now(after: datetime | None = None) -> datetime:
+    """The time of a new version: milliseconds, and later than the version before it."""
+    moment = datetime.now(UTC)
+    moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    return moment if after is None or moment > after else after + _TICK
+
+
+# --- reading what is there
+
+_CURRENT = """SELECT r.bucket, r.version, r.updated, r.method, r.deleted, r.pat, {body}
+ FROM resource r {join} WHERE r.bucket = %s AND r.type = %s AND r.id = %s"""
+_BODY_JOIN = "LEFT JOIN content c ON c.bucket = %s AND c.type = r.type AND c.id = r.id"
+_HEAD_SQL = _CURRENT.format(body="NULL", join="")
+_WHOLE_SQL = _CURRENT.format(body="c.body", join=_BODY_JOIN)
+_LOCATOR_SQL = "SELECT target FROM locator WHERE bucket = %s AND type = %s AND id = %s"
+
+
+def head_statement(bucket: int, type_number: int, resource_id: str, *, body: bool) -> Statement:
+    """The statement that reads Current's fields at a bucket."""
+    key = (bucket, type_number, resource_id)
+    return (_WHOLE_SQL, (bucket, *key)) if body else (_HEAD_SQL, key)
+
+
+def locator_statement(type_number: int, resource_id: str) -> Statement:
+    """The statement that asks the id's home where the resource lies."""
+    return _LOCATOR_SQL, (ids.bucket_of(resource_id), type_number, resource_id)
+
+
+def current(type_number: int, resource_id: str, *, body: bool = False) -> Current | None:
+    """The newest version, deletions included; None if there never was one.
+
+    One round trip for a resource at home; a second one asks the locator, a third reads where it says.
+    """
+    home = ids.bucket_of(resource_id)
+    if ids.is_issued(resource_id):
+        found = database.fetch(*head_statement(home, type_number, resource_id, body=body))
+        if found:
+            return Current(*found[0])
+        target = database.fetch(*locator_statement(type_number, resource_id))
+    else:
+        found, target = database.batch(
+            [
+                head_statement(home, type_number, resource_id, body=body),
+                locator_statement(type_number, resource_id),
+            ]
+        )
+        if found:
+            return Current(*found[0])
+    if not target or target[0][0] == home:
+        return None
+    found = database.fetch(*head_statement(target[0][0], type_number, resource_id, body=body))
+    return Current(*found[0]) if found else None
+
+
+# --- one version, one statement
+
+_KEY = "%(b)s::int, %(t)s::smallint, %(i)s"
+_AT_KEY = "bucket = %(b)s AND type = %(t)s AND id = %(i)s"
+
+_INSERT_RESOURCE = f"""r AS (INSERT INTO resource
+ (bucket, type, id, version, updated, method, deleted, pat, sdate, present, terms)
+ VALUES ({_KEY}, %(v)s, %(u)s, %(m)s, false, %(p)s::bigint, %(sdate)s, %(present)s, %(terms)s::bigint[]))"""
+_INSERT_CONTENT = f"w AS (INSERT INTO content (bucket, type, id, body) VALUES ({_KEY}, %(body)s))"
+_INSERT_LOCATOR = """l AS (INSERT INTO locator (bucket, type, id, target)
+ VALUES (%(home)s, %(t)s::smallint, %(i)s, %(b)s))"""
+
+# Each index table: (name of the CTE, table, columns, types of their arrays).
+_INDEXES = (
+    ("ranges", "range_index", "param, unit, lo, hi", ("int", "bigint", "float8", "float8")),
+    ("strings", "string_index", "param, value, exact", ("int", "text", "text")),
+    ("code_values", "code_value_index", "code, unit, lo, hi", ("bigint", "bigint", "float8", "float8")),
+)
+
+
+def _insert_index(name: str, table: str, columns: str, types: tuple[str, ...], after: str = "") -> str:
+    arrays = ", ".join(f"%({name}{number})s::{kind}[]" for number, kind in enumerate(types))
+    return f"""{name} AS (INSERT INTO {table} (bucket, type, id, n, {columns})
+ SELECT {_KEY}, x.n, {", ".join("x." + c for c in columns.split(", "))}
+ FROM unnest({arrays}) WITH ORDINALITY AS x({columns}, n) {after})"""
+
+
+_AUDIT_VALUES = ", ".join(cast.replace("%s", f"%(a{n})s") for n, cast in enumerate(recorder.CASTS))
+_AUDIT = f"INSERT INTO {recorder.TABLE} ({recorder.COLUMN_LIST}) SELECT {_AUDIT_VALUES}"
+
+
+@cache
+def _create_sql(filled: tuple[str, ...], claim: bool) -> str:
+    parts = [_INSERT_RESOURCE, _INSERT_CONTENT]
+    parts += [_insert_index(*index) for index in _INDEXES if index[0] in filled]
+    if claim:
+        parts.append(_INSERT_LOCATOR)
+    return f"WITH {', '.join(parts)} {_AUDIT}"
+
+
+@cache
+def _supersede_sql(filled: tuple[str, ...], deletion: bool, revival: bool) -> str:
+    """The guarded update: it does nothing, and stores no audit row, unless the previous version is still the newest."""
+    parts = [
+        f"""u AS (UPDATE resource SET version = %(v)s, updated = %(u)s, method = %(m)s, deleted = {str(deletion).lower()},
+ pat = %(p)s::bigint, sdate = %(sdate)s, present = %(present)s, terms = %(terms)s::bigint[]
+ WHERE {_AT_KEY} AND version = %(pv)s RETURNING 1)""",
+        f"""h AS (INSERT INTO history (bucket, type, id, version, updated, method, pat, body)
+ SELECT {_KEY}, %(pv)s::int, %(pu)s::timestamptz, %(pm)s::smallint, %(pp)s::bigint,
+ (SELECT body FROM content WHERE {_AT_KEY}) FROM u)""",
+    ]
+    if deletion:
+        parts.append(f"w AS (DELETE FROM content WHERE {_AT_KEY} AND EXISTS (SELECT FROM u))")
+    elif revival:
+        parts.append(f"w AS (INSERT INTO content (bucket, type, id, body) SELECT {_KEY}, %(body)s FROM u)")
+    else:
+        parts.append(f"w AS (UPDATE content SET body = %(body)s WHERE {_AT_KEY} AND EXISTS (SELECT FROM u))")
+    for name, table, columns, types in _INDEXES:
+        if not revival:
+            parts.append(f"old_{name} AS (DELETE FROM {table} WHERE {_AT_KEY} AND EXISTS (SELECT FROM u) RETURNING 1)")
+        if name in filled:
+            # Counting the deleted rows makes their deletion come first: the new rows reuse their keys.
+            order = "" if revival else f" AND (SELECT count(*) FROM old_{name}) >= 0"
+            parts.append(_insert_index(name, table, columns, types, f"WHERE EXISTS (SELECT FROM u){order}"))
+    return f"WITH {', '.join(parts)} {_AUDIT} FROM u RETURNING version"
+
+
+def _parameters(write: Write, audit_row: recorder.Row) -> dict[str, Any]:
+    rows = write.rows
+    values: dict[str, Any] = {
+        "b": write.bucket,
+        "t": write.type,
+        "i": write.id,
+        "v": write.version,
+        "u": write.updated,
+        "m": int(write.method),
+        "p": write.pat,
+        "sdate": rows.sdate,
+        "present": rows.present,
+        "terms": array(rows.terms),
+        "body": write.body,
+    }
+    for name, entries in (("ranges", rows.ranges), ("code_values", rows.code_values)):
+        if entries:
+            for number, column in enumerate(zip(*entries, strict=True)):
+                values[f"{name}{number}"] = array(column)
+    if rows.strings:
+        params, folded, exact = zip(*rows.strings, strict=True)
+        values |= {"strings0": array(params), "strings1": list(folded), "strings2": list(exact)}
+    for number, value in enumerate(audit_row):
+        values[f"a{number}"] = value
+    return values
+
+
+def array(numbers: Sequence[Any]) -> str:
+    """An array literal; cheaper than psycopg's dump of a list. Python's `None`, `inf` and `nan` become PostgreSQL's."""
+    text = "{" + ",".join(map(str, numbers)) + "}"
+    return text.replace("None", "NULL").replace("inf", "Infinity") if "n" in text else text
+
+
+def _filled(rows: IndexRows) -> tuple[str, ...]:
+    named = (("ranges", rows.ranges), ("strings", rows.strings), ("code_values", rows.code_values))
+    return tuple(name for name, entries in named if entries)
+
+
+def create(write: Write, audit_row: recorder.Row) -> None:
+    """Stores the first version, its index rows and its audit row in one round trip. Raises Collision if it exists."""
+    values = _parameters(write, audit_row)
+    if write.claim:
+        values["home"] = ids.bucket_of(write.id)
+    if write.claim and values["home"] != write.bucket:
+        # Two buckets: on Citus one statement cannot write both.
+        locator = ("INSERT INTO locator (bucket, type, id, target) VALUES (%s, %s, %s, %s)",
+                   (values["home"], write.type, write.id, write.bucket))  # fmt: skip
+        database.batch([locator, (_create_sql(_filled(write.rows), False), values)], atomic=True)
+    else:
+        database.fetch(_create_sql(_filled(write.rows), write.claim), values)
+
+
+def supersede(write: Write, audit_row: recorder.Row) -> None:
+    """Stores the next version (or the deletion), moves the previous one to the history, all in one round trip.
+
+    Raises Collision unless the previous version is still the newest.
+    """
+    previous = write.previous
+    assert previous is not None
+    if write.moves:
+        from . import store_many
+
+        store_many.move(write, audit_row)
+        return
+    values = _parameters(write, audit_row)
+    values |= {"pv": previous.version, "pu": previous.updated, "pm": previous.method, "pp": previous.pat}
+    sql = _supersede_sql(_filled(write.rows), write.body is None, previous.deleted)
+    if not database.fetch(sql, values):
+        raise database.Collision("superseded")

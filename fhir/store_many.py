@@ -1,0 +1,190 @@
+"""Many versions at once, in the caller's transaction: one statement per table, whatever their number.
+
+Everything is set-based (`unnest` of arrays), and each row carries its bucket. Callers have locked what they supersede.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from audit import recorder
+
+from . import database, ids
+from .database import Statement
+from .store import Current, Write, array
+
+_RESOURCE_COLUMNS = "bucket, type, id, version, updated, method, deleted, pat, sdate, present, terms"
+_RESOURCE_ARRAYS = (
+    "%s::int[], %s::smallint[], %s::text[], %s::int[], %s::timestamptz[], %s::smallint[], %s::bool[],"
+    " %s::bigint[], %s::float8[], %s::bigint[], %s::text[]"
+)
+_X = f"unnest({_RESOURCE_ARRAYS}) AS x({_RESOURCE_COLUMNS})"
+_INSERT_RESOURCES = f"""INSERT INTO resource ({_RESOURCE_COLUMNS})
+ SELECT x.bucket, x.type, x.id, x.version, x.updated, x.method, x.deleted, x.pat, x.sdate, x.present, x.terms::bigint[]
+ FROM {_X}"""
+_UPDATE_RESOURCES = f"""UPDATE resource r SET version = x.version, updated = x.updated, method = x.method,
+ deleted = x.deleted, pat = x.pat, sdate = x.sdate, present = x.present, terms = x.terms::bigint[]
+ FROM {_X} WHERE r.bucket = x.bucket AND r.type = x.type AND r.id = x.id"""
+
+_KEYS = "unnest(%s::int[], %s::smallint[], %s::text[]) AS k(bucket, type, id)"
+_ON_KEYS = "x.bucket = k.bucket AND x.type = k.type AND x.id = k.id"
+_INSERT_CONTENTS = """INSERT INTO content (bucket, type, id, body)
+ SELECT * FROM unnest(%s::int[], %s::smallint[], %s::text[], %b::text[])"""
+_UPDATE_CONTENTS = """UPDATE content c SET body = x.body
+ FROM unnest(%s::int[], %s::smallint[], %s::text[], %b::text[]) AS x(bucket, type, id, body)
+ WHERE c.bucket = x.bucket AND c.type = x.type AND c.id = x.id"""
+_SUPERSEDED = """INSERT INTO history (bucket, type, id, version, updated, method, pat, body)
+ SELECT x.target, r.type, r.id, r.version, r.updated, r.method, r.pat, c.body
+ FROM unnest(%s::int[], %s::smallint[], %s::text[], %s::int[]) AS x(bucket, type, id, target)
+ JOIN resource r ON r.bucket = x.bucket AND r.type = x.type AND r.id = x.id
+ LEFT JOIN content c ON c.bucket = x.bucket AND c.type = x.type AND c.id = x.id"""
+_MOVE_HISTORY = """INSERT INTO history (bucket, type, id, version, updated, method, pat, body)
+ SELECT x.target, h.type, h.id, h.version, h.updated, h.method, h.pat, h.body
+ FROM unnest(%s::int[], %s::smallint[], %s::text[], %s::int[]) AS x(bucket, type, id, target)
+ JOIN history h ON h.bucket = x.bucket AND h.type = x.type AND h.id = x.id"""
+_LOCATORS = """INSERT INTO locator (bucket, type, id, target)
+ SELECT * FROM unnest(%s::int[], %s::smallint[], %s::text[], %s::int[])"""
+_RELOCATE = _LOCATORS + " ON CONFLICT (bucket, type, id) DO UPDATE SET target = excluded.target"
+
+_INDEX_TABLES = (
+    ("range_index", "ranges", "param, unit, lo, hi", "%s::int[], %s::bigint[], %s::float8[], %s::float8[]"),
+    ("string_index", "strings", "param, value, exact", "%s::int[], %b::text[], %b::text[]"),
+    ("code_value_index", "code_values", "code, unit, lo, hi", "%s::bigint[], %s::bigint[], %s::float8[], %s::float8[]"),
+)
+
+
+def _delete(table: str, keys: Sequence[Any]) -> Statement:
+    return f"DELETE FROM {table} x USING {_KEYS} WHERE {_ON_KEYS}", keys
+
+
+def _keys(writes: Sequence[Write], *, at_previous: bool = False) -> list[Any]:
+    """Parameters of a key list; ids need no escaping in an array literal (fhir.ids.is_legal)."""
+    buckets = [w.previous.bucket if at_previous and w.previous else w.bucket for w in writes]
+    return [array(buckets), array([w.type for w in writes]), array([w.id for w in writes])]
+
+
+def _resource_rows(writes: Sequence[Write]) -> list[Any]:
+    return [
+        *_keys(writes),
+        array([w.version for w in writes]),
+        [w.updated for w in writes],
+        array([int(w.method) for w in writes]),
+        [w.body is None for w in writes],
+        array([w.pat for w in writes]),
+        array([w.rows.sdate for w in writes]),
+        array([w.rows.present for w in writes]),
+        [array(w.rows.terms) for w in writes],
+    ]
+
+
+def _index_statements(writes: Iterable[Write]) -> list[Statement]:
+    statements: list[Statement] = []
+    kept = list(writes)
+    for table, attribute, columns, arrays in _INDEX_TABLES:
+        numbered = [(w, n, row) for w in kept for n, row in enumerate(getattr(w.rows, attribute), 1)]
+        if not numbered:
+            continue
+        values = list(zip(*(row for _, _, row in numbered), strict=True))
+        keys = _keys([w for w, _, _ in numbered])
+        columns_sql = f"bucket, type, id, n, {columns}"
+        sql = f"""INSERT INTO {table} ({columns_sql})
+ SELECT * FROM unnest(%s::int[], %s::smallint[], %s::text[], %s::smallint[], {arrays})"""
+        lists = [list(v) if isinstance(v[0], str) else array(v) for v in values]
+        statements.append((sql, [*keys, array([n for _, n, _ in numbered]), *lists]))
+    return statements
+
+
+def _contents(sql: str, writes: Sequence[Write]) -> list[Statement]:
+    return [(sql, [*_keys(writes), [w.body for w in writes]])] if writes else []
+
+
+def statements(writes: Sequence[Write], audit_rows: Sequence[recorder.Row]) -> list[Statement]:
+    """All statements of a set of versions and of their audit rows, in order; at most one version per resource."""
+    new = [w for w in writes if w.previous is None]
+    moved = [w for w in writes if w.moves]
+    stay = [w for w in writes if w.previous is not None and not w.moves]
+    return [
+        *_superseding(stay),
+        *_moving(moved),
+        *_inserting(new + moved),
+        *_claiming(new),
+        *_index_statements(writes),
+        *_audit(audit_rows),
+    ]
+
+
+def _superseding(stay: Sequence[Write]) -> list[Statement]:
+    if not stay:
+        return []
+    keys = _keys(stay)
+    kept = [w for w in stay if w.body is not None and w.previous is not None]
+    gone = [w for w in stay if w.body is None]
+    return [
+        (_SUPERSEDED, [*keys, keys[0]]),
+        (_UPDATE_RESOURCES, _resource_rows(stay)),
+        *_contents(_UPDATE_CONTENTS, [w for w in kept if w.previous and not w.previous.deleted]),
+        *_contents(_INSERT_CONTENTS, [w for w in kept if w.previous and w.previous.deleted]),
+        *([_delete("content", _keys(gone))] if gone else []),
+        *(_delete(table, keys) for table, *_ in _INDEX_TABLES),
+    ]
+
+
+def _moving(moved: Sequence[Write]) -> list[Statement]:
+    """The resource leaves its bucket: its history follows, its home learns the new place."""
+    if not moved:
+        return []
+    old, targets = _keys(moved, at_previous=True), array([w.bucket for w in moved])
+    homes = array([ids.bucket_of(w.id) for w in moved])
+    return [
+        (_SUPERSEDED, [*old, targets]),
+        (_MOVE_HISTORY, [*old, targets]),
+        *(_delete(table, old) for table in ("history", "content", "resource", *(t for t, *_ in _INDEX_TABLES))),
+        (_RELOCATE, [homes, *old[1:], targets]),
+    ]
+
+
+def _inserting(new: Sequence[Write]) -> list[Statement]:
+    if not new:
+        return []
+    return [(_INSERT_RESOURCES, _resource_rows(new)), *_contents(_INSERT_CONTENTS, [w for w in new if w.body is not None])]
+
+
+def _claiming(new: Sequence[Write]) -> list[Statement]:
+    claimed = [w for w in new if w.claim]
+    if not claimed:
+        return []
+    keys = _keys(claimed)
+    return [(_LOCATORS, [array([ids.bucket_of(w.id) for w in claimed]), *keys[1:], keys[0]])]
+
+
+def _audit(rows: Sequence[recorder.Row]) -> list[Statement]:
+    if not rows:
+        return []
+    return [(recorder.INSERT_MANY_SQL, [list(column) for column in zip(*rows, strict=True)])]
+
+
+_LOCK = f"""SELECT r.bucket, r.version, r.updated, r.method, r.deleted, r.pat, NULL, r.type, r.id
+ FROM resource r JOIN {_KEYS} ON r.bucket = k.bucket AND r.type = k.type AND r.id = k.id
+ ORDER BY r.bucket, r.type, r.id FOR UPDATE OF r"""
+
+
+def lock(transaction: database.Transaction, keys: Sequence[tuple[int, int, str]]) -> dict[tuple[int, str], Current]:
+    """Locks the current versions at these (bucket, type, id), in that order; what is there, by (type, id)."""
+    if not keys:
+        return {}
+    ordered = sorted(set(keys))
+    columns = [array(column) for column in zip(*ordered, strict=True)]
+    found = transaction.send([(_LOCK, columns)])[0]
+    return {(row[7], row[8]): Current(*row[:7]) for row in found}
+
+
+def move(write: Write, audit_row: recorder.Row) -> None:
+    """Stores a version that leaves its bucket. Raises Collision unless its previous version is still the newest."""
+    previous = write.previous
+    assert previous is not None
+    with database.Transaction() as transaction:
+        held = lock(transaction, [(previous.bucket, write.type, write.id)]).get((write.type, write.id))
+        if held is None or held.version != previous.version:
+            raise database.Collision("superseded")
+        transaction.commit(statements([write], [audit_row]))

@@ -1,0 +1,100 @@
+"""References (https://hl7.org/fhir/R4/references.html): target types and contained resources."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fhir.definitions.structure import RESOURCE_TYPES
+
+from . import texts
+from .problems import Context, Node, Problem, listed, say, shown
+
+RESOURCES = frozenset(RESOURCE_TYPES)
+
+# The last two segments of a literal reference, with or without a version, or of a conditional one.
+_literal = re.compile(
+    r"(?:.*/)?([A-Z][A-Za-z]+)(?:/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?(?:#.*)?|\?.*)", re.DOTALL
+).fullmatch
+
+
+def referenced_type(reference: str) -> str | None:
+    """The resource type that a relative, absolute, versioned or conditional reference names, if it names one.
+
+    https://hl7.org/fhir/R4/references.html#literal; fragments and URNs name none.
+    """
+    match = _literal(reference)
+    return match[1] if match and match[1] in RESOURCES else None
+
+
+def target_problem(node: Node, targets: frozenset[str]) -> Problem | None:
+    """Whether a sound Reference may point where it does. `targets` is empty where any type may be referred to."""
+    literal = node.get("reference")
+    found = referenced_type(literal) if literal is not None else None
+    declared = node.get("type")
+    if declared is not None:
+        declared = declared.removeprefix("http://hl7.org/fhir/StructureDefinition/")
+        if found is not None and declared in RESOURCES and declared != found:
+            words = say(texts.WRONG_REFERENCE_TYPE, type=shown(declared), reference=shown(literal))
+            return Problem("value", words, ".type")
+        found = found or (declared if declared in RESOURCES else None)
+    if found is not None and targets and found not in targets:
+        where = ".reference" if literal is not None and referenced_type(literal) else ".type"
+        return Problem("value", say(texts.WRONG_TARGET, found=found, targets=listed(sorted(targets))), where)
+    return None
+
+
+def contained_problems(resource: Node, context: Context) -> list[Problem]:
+    """The rules of contained resources (https://hl7.org/fhir/R4/references.html#contained).
+
+    dom-2 (none inside another), dom-3 (each referred to, or referring to its container), dom-4 and dom-5 (no
+    versionId, lastUpdated or security), and each with an id of its own.
+    """
+    contained = [c for c in resource["contained"] if isinstance(c, dict)]
+    used = _fragments(resource)
+    seen: set[str] = set()
+    problems: list[Problem] = []
+    for number, inner in enumerate(contained):
+        where = f".contained[{number}]"
+        name = inner.get("id")
+        if not isinstance(name, str):
+            problems.append(Problem("required", texts.CONTAINED_ID, where + ".id"))
+            continue
+        if name in seen:
+            problems.append(Problem("invariant", say(texts.SAME_CONTAINED, id=shown(name)), where + ".id"))
+        seen.add(name)
+        if "#" + name not in used and not _points_at(inner, "#"):
+            problems.append(Problem("invariant", say(texts.UNUSED_CONTAINED, id=shown(name)), where))
+        problems.extend(_inner_problems(inner, where))
+    return problems
+
+
+def _inner_problems(inner: Node, where: str) -> list[Problem]:
+    meta = inner.get("meta")
+    problems = [
+        Problem("invariant", say(texts.CONTAINED_META, key=key), f"{where}.meta.{key}")
+        for key in ("versionId", "lastUpdated", "security")
+        if isinstance(meta, dict) and key in meta
+    ]
+    if "contained" in inner:
+        problems.append(Problem("invariant", texts.NESTED_CONTAINED, where + ".contained"))
+    return problems
+
+
+def _fragments(node: Any) -> set[str]:
+    """Every text in a resource that is a fragment: of references, canonicals, uris and urls alike."""
+    found: set[str] = set()
+    waiting = [node]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+        elif isinstance(item, str) and item.startswith("#"):
+            found.add(item)
+    return found
+
+
+def _points_at(node: Any, fragment: str) -> bool:
+    return fragment in _fragments(node)
