@@ -11,6 +11,7 @@ from django.utils.functional import lazy
 from django.utils.text import format_lazy
 
 from fhir.exceptions import Issue
+from fhir.fhirpath.environment import Environment
 
 from . import texts
 
@@ -44,11 +45,15 @@ class Context:
 
     __slots__ = ("environment", "resource", "root", "warnings")
 
-    def __init__(self, resource: Node, root: Node, warnings: bool, environment: Any) -> None:
+    def __init__(self, resource: Node, root: Node, warnings: bool, environment: Environment) -> None:
         self.resource = resource
         self.root = root
         self.warnings = warnings
         self.environment = environment
+
+    def entering(self, resource: Node, root: Node) -> Context:
+        """The context of a resource inside this one."""
+        return Context(resource, root, self.warnings, Environment(resource, root))
 
 
 def _say(text: Any, values: Mapping[str, Any]) -> str:
