@@ -43,7 +43,7 @@ class AuditRecord(models.Model):
     username = models.TextField()
     role = models.TextField()
     client = models.TextField()
-    interaction = models.SmallIntegerField(choices=sorted(INTERACTION_NAME.items()))
+    interaction = models.SmallIntegerField()
     type = models.SmallIntegerField(null=True)
     resource_id = models.TextField(null=True)
     version = models.IntegerField(null=True)

@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
                 ('username', models.TextField()),
                 ('role', models.TextField()),
                 ('client', models.TextField()),
-                ('interaction', models.SmallIntegerField(choices=[(1, 'read'), (2, 'vread'), (3, 'update'), (4, 'patch'), (5, 'delete'), (6, 'history-instance'), (7, 'history-type'), (8, 'history-system'), (9, 'create'), (10, 'search-type'), (11, 'search-system'), (12, 'capabilities'), (13, 'transaction'), (14, 'batch'), (15, 'operation'), (16, 'login'), (17, 'logout'), (18, 'refresh')])),
+                ('interaction', models.SmallIntegerField()),
                 ('type', models.SmallIntegerField(null=True)),
                 ('resource_id', models.TextField(null=True)),
                 ('version', models.IntegerField(null=True)),
