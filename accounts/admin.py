@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -14,9 +14,15 @@ from django.utils.translation import ngettext
 from .models import LoginSession, User
 from .sessions import close_all_sessions
 
+if TYPE_CHECKING:
+    UserAdminBase = DjangoUserAdmin[User]
+    SessionAdminBase = admin.ModelAdmin[LoginSession]
+else:
+    UserAdminBase, SessionAdminBase = DjangoUserAdmin, admin.ModelAdmin
+
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(UserAdminBase):
     """Accounts with their role and their FHIR resource."""
 
     list_display = ("username", "full_name", "role", "fhir_user", "is_active", "last_login")
@@ -48,7 +54,7 @@ class UserAdmin(DjangoUserAdmin):
 
 
 @admin.register(LoginSession)
-class LoginSessionAdmin(admin.ModelAdmin):
+class LoginSessionAdmin(SessionAdminBase):
     """Logins, to look at."""
 
     list_display = ("user", "client", "created_at", "refreshed_at", "expires_at", "revoked_at")

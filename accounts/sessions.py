@@ -8,8 +8,7 @@ refresh token that is good; a refresh token that was used before is in two hands
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.utils import timezone
@@ -58,7 +57,7 @@ def _pair(user: User, session_id: UUID) -> tuple[TokenPair, str]:
 
 
 def _expiry(now: datetime) -> datetime:
-    lifetime: Any = api_settings.REFRESH_TOKEN_LIFETIME
+    lifetime: timedelta = api_settings.REFRESH_TOKEN_LIFETIME
     return now + lifetime
 
 

@@ -137,7 +137,7 @@ def forget_session(session_id: UUID) -> None:
 
 
 def _user_changed(instance: User, update_fields: frozenset[str] | None = None, **_kwargs: Any) -> None:
-    if update_fields == {"last_login"}:
+    if update_fields is not None and update_fields <= {"last_login"}:
         return
     user_id = str(instance.pk)
     transaction.on_commit(lambda: forget(lambda entry: entry.scope.user_id == user_id))
