@@ -60,6 +60,10 @@ def validate(
     except RecursionError:
         problems = [Problem("too-long", texts.TOO_DEEP)]
     problems += _identity_problems(root, mode, resource_id)
+    if not problems:
+        return []
+    if not warnings:
+        problems = [problem for problem in problems if problem.severity == "error"]
     problems.sort(key=lambda problem: problem.severity != "error")
     name = found if isinstance(found, str) and found.isidentifier() else resource_type or "Resource"
     return [issue(name, problem) for problem in problems]

@@ -27,8 +27,10 @@ _name = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
 _parameter = r'\s*;\s*[A-Za-z0-9!#$&^_.+-]+\s*=\s*(?:[^\s;"]+|"[^"]*")'
 _mime_type = re.compile(rf"(?:{_name}/{_name}|{_name}/\*|\*/\*)(?:{_parameter})*", re.ASCII).fullmatch
 
-# CapabilityStatement.format also takes these short names (https://hl7.org/fhir/R4/capabilitystatement-definitions.html).
+# The names that R4 gives its own formats (https://hl7.org/fhir/R4/http.html#mime-type) stand for their MIME types where
+# a format is chosen: https://hl7.org/fhir/R4/capabilitystatement-definitions.html#CapabilityStatement.format.
 SHORT_FORMATS = frozenset(("json", "xml", "ttl"))
+CHOOSE_FORMAT = ("CapabilityStatement.format", "TestScript.")
 
 Accepts = Callable[[str], Any]
 RULED_CODES: dict[str, tuple[Accepts, Any]] = {
@@ -75,7 +77,7 @@ def code_check(value_set: str | None, path: str = "") -> Check:
     if value_set is None:
         return PRIMITIVE_CHECKS["code"]
     if value_set in RULED_CODES:
-        also = SHORT_FORMATS if path == "CapabilityStatement.format" else frozenset()
+        also = SHORT_FORMATS if path.startswith(CHOOSE_FORMAT) else frozenset()
         return _ruled_code(*RULED_CODES[value_set], also)
     allowed = codes(value_set)
     return PRIMITIVE_CHECKS["code"] if allowed is None else _listed_code(allowed)

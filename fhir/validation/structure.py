@@ -25,6 +25,11 @@ BOUND_TYPES = ("CodeableConcept", "Coding", "Quantity")
 
 Choice = tuple[str, frozenset[str], bool]
 
+# Required elements whose absence is only a warning; argued in docs/validation.md.
+RELAXED: dict[tuple[str, str], Callable[[Node], bool]] = {
+    ("Questionnaire.item", "linkId"): lambda node: node.get("type") == "display",
+}
+
 
 def _broken(problems: Problems) -> bool:
     return problems is not None and any(problem.shape for problem in problems)
@@ -138,10 +143,12 @@ def _not_an_object(kind: str, value: Any) -> list[Problem]:
     return [Problem("structure", say(texts.NOT_AN_OBJECT, type=kind, found=kind_of(value)), shape=True)]
 
 
-def _missing(name: str, node: Node, problems: Problems) -> Problems:
+def _missing(owner: str, name: str, node: Node, problems: Problems) -> Problems:
     if "_" + name in node:
         return problems
-    return [*(problems or []), Problem("required", texts.MISSING, "." + name)]
+    relaxed = RELAXED.get((owner, name))
+    severity = "warning" if relaxed is not None and relaxed(node) else "error"
+    return [*(problems or []), Problem("required", texts.MISSING, "." + name, severity=severity)]
 
 
 def _choice_problems(choices: tuple[Choice, ...], node: Node) -> Problems:
@@ -171,6 +178,11 @@ def _unknown(kind: str, key: str) -> list[Problem]:
     return [Problem("structure", say(texts.UNKNOWN_ELEMENT, type=kind, key=shown(key)), where)]
 
 
+def _forms(element: Element) -> tuple[tuple[str, str], ...]:
+    """(JSON key, type) of each form of an element."""
+    return element.keys()
+
+
 class Tables:
     """What the check of one type needs, from its definition. Filled after it is known: types refer in circles."""
 
@@ -183,7 +195,7 @@ class Tables:
         elements = definition.elements.values()
         self.required = tuple(e.name for e in elements if e.min and not e.choice)
         self.choices: tuple[Choice, ...] = tuple(
-            (e.name, frozenset(key for k, _ in e.keys() for key in (k, "_" + k)), bool(e.min))
+            (e.name, frozenset(key for k, _ in _forms(e) for key in (k, "_" + k)), bool(e.min))
             for e in elements
             if e.choice
         )
@@ -191,7 +203,7 @@ class Tables:
 
     def fill(self) -> None:
         for element in self.definition.elements.values():
-            for key, kind in element.keys():
+            for key, kind in _forms(element):
                 self._add(key, kind, element)
         if self.is_resource:
             self.fields["resourceType"] = lambda value, parent, context: None
@@ -276,7 +288,7 @@ def _object_check(tables: Tables) -> Check:
                 problems = (problems or []) + at(steps[key], found)
         for element in required:
             if element not in node:
-                problems = _missing(element, node, problems)
+                problems = _missing(name, element, node, problems)
         if choices and (found := _choice_problems(choices, node)) is not None:
             problems = (problems or []) + found
         if is_element and len(node) == 1 and "id" in node:
