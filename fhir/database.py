@@ -150,20 +150,28 @@ def batch(statements: Sequence[Statement], *, atomic: bool = False) -> list[list
 
     Raises Unavailable, Collision; then nothing of an atomic batch is stored.
     """
-    if not atomic:
-        return _send(raw(), statements)
-    return _send(raw(), [_BEGIN, *statements, _COMMIT])[1:-1]
+    connection = raw()
+    if not atomic or _in_transaction(connection):
+        return _send(connection, statements)
+    return _send(connection, [_BEGIN, *statements, _COMMIT])[1:-1]
+
+
+def _in_transaction(connection: psycopg.Connection[Row]) -> bool:
+    return connection.pgconn.transaction_status == TransactionStatus.INTRANS
 
 
 class Transaction:
     """BEGIN … COMMIT over several round trips; BEGIN travels with the first, COMMIT with the last statements.
 
-    Leaving the block without `commit` rolls back.
+    Leaving the block without `commit` rolls back. Inside another Transaction it is a part of that one, which alone
+    begins and commits.
     """
 
     def __init__(self) -> None:
         self.connection = raw()
-        self.begun = False
+        self.nested = _in_transaction(self.connection)
+        self.begun = self.nested
+        self.committed = False
 
     def __enter__(self) -> Transaction:
         return self
@@ -178,16 +186,22 @@ class Transaction:
     def commit(self, statements: Sequence[Statement] = ()) -> list[list[Row]]:
         """The last round trip; after it everything is stored."""
         begin = () if self.begun else (_BEGIN,)
-        return _send(self.connection, [*begin, *statements, _COMMIT])[len(begin) : -1]
+        end = () if self.nested else (_COMMIT,)
+        rows = _send(self.connection, [*begin, *statements, *end])
+        self.committed = True
+        return rows[len(begin) : len(rows) - len(end)]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        abandon(self.connection)
+        if not self.committed:
+            abandon(self.connection)
 
 
 def retry(attempt: Callable[[], T]) -> T:
     """`attempt` again from the start while concurrent writes come first. Raises Conflict (409) in the end."""
+    if _in_transaction(raw()):
+        return attempt()  # whoever began the transaction starts it again
     for number in range(ATTEMPTS):
         try:
             return attempt()

@@ -69,3 +69,8 @@ def bucket_of(resource_id: str) -> int:
 def patient_hash(patient_id: str) -> int:
     """What column `pat` holds for the compartment of Patient/`patient_id`."""
     return hash64("Patient/" + patient_id)
+
+
+def compartment_term(patient_id: str) -> int:
+    """The index term of a resource that names this patient beside the one who decides its place."""
+    return hash64("compartment|Patient/" + patient_id)

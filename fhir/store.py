@@ -16,10 +16,9 @@ from audit import recorder
 
 from . import database, ids
 from .database import Statement
+from .index_rows import IndexRows
 from .models import Method
-from .search.extract import IndexRows
 
-NOTHING = IndexRows(terms=[], present=0, sdate=float("-inf"), ranges=[], strings=[], code_values=[], patients=())
 _TICK = timedelta(milliseconds=1)
 
 
@@ -220,18 +219,28 @@ def _filled(rows: IndexRows) -> tuple[str, ...]:
     return tuple(name for name, entries in named if entries)
 
 
-def create(write: Write, audit_row: recorder.Row) -> None:
-    """Stores the first version, its index rows and its audit row in one round trip. Raises Collision if it exists."""
+def create_statements(write: Write, audit_row: recorder.Row) -> list[Statement]:
+    """The statements that store a first version, its index rows and its audit row; one, but for a foreign id."""
     values = _parameters(write, audit_row)
-    if write.claim:
-        values["home"] = ids.bucket_of(write.id)
-    if write.claim and values["home"] != write.bucket:
-        # Two buckets: on Citus one statement cannot write both.
-        locator = ("INSERT INTO locator (bucket, type, id, target) VALUES (%s, %s, %s, %s)",
-                   (values["home"], write.type, write.id, write.bucket))  # fmt: skip
-        database.batch([locator, (_create_sql(_filled(write.rows), False), values)], atomic=True)
+    home = ids.bucket_of(write.id)
+    if not write.claim or home == write.bucket:
+        values["home"] = home
+        return [(_create_sql(_filled(write.rows), write.claim), values)]
+    # Two buckets: on Citus one statement cannot write both.
+    locator = "INSERT INTO locator (bucket, type, id, target) VALUES (%s, %s, %s, %s)"
+    return [
+        (locator, (home, write.type, write.id, write.bucket)),
+        (_create_sql(_filled(write.rows), False), values),
+    ]
+
+
+def create(write: Write, audit_row: recorder.Row) -> None:
+    """Stores the first version in one round trip. Raises Collision if the resource exists."""
+    statements = create_statements(write, audit_row)
+    if len(statements) == 1:
+        database.fetch(*statements[0])
     else:
-        database.fetch(_create_sql(_filled(write.rows), write.claim), values)
+        database.batch(statements, atomic=True)
 
 
 def supersede(write: Write, audit_row: recorder.Row) -> None:

@@ -17,7 +17,7 @@ from .store import Current, Write, array
 _RESOURCE_COLUMNS = "bucket, type, id, version, updated, method, deleted, pat, sdate, present, terms"
 _RESOURCE_ARRAYS = (
     "%s::int[], %s::smallint[], %s::text[], %s::int[], %s::timestamptz[], %s::smallint[], %s::bool[],"
-    " %s::bigint[], %s::float8[], %s::bigint[], %s::text[]"
+    " %s::bigint[], %s::float8[], %s::bigint[], %b::text[]"
 )
 _X = f"unnest({_RESOURCE_ARRAYS}) AS x({_RESOURCE_COLUMNS})"
 _INSERT_RESOURCES = f"""INSERT INTO resource ({_RESOURCE_COLUMNS})
@@ -68,9 +68,9 @@ def _resource_rows(writes: Sequence[Write]) -> list[Any]:
     return [
         *_keys(writes),
         array([w.version for w in writes]),
-        [w.updated for w in writes],
+        array([w.updated.isoformat() for w in writes]),
         array([int(w.method) for w in writes]),
-        [w.body is None for w in writes],
+        array(["t" if w.body is None else "f" for w in writes]),
         array([w.pat for w in writes]),
         array([w.rows.sdate for w in writes]),
         array([w.rows.present for w in writes]),

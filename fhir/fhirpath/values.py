@@ -212,11 +212,12 @@ def _quantities_equivalent(a: Item, b: Item) -> bool:
     x, y = units.measure(unit_a, False), units.measure(unit_b, False)
     if x is None or y is None or x[0] != y[0]:
         return False
-    in_unit_of_b = p[0] * x[1] / y[1]
-    other = Decimal(b[1]["value"])
-    converted = Decimal(in_unit_of_b.numerator) / Decimal(in_unit_of_b.denominator)
-    step = Decimal(1).scaleb(-decimals(other))
-    return converted.quantize(step, ROUND_HALF_UP) == other or in_unit_of_b == q[0]
+    return _rounds_to(p[0] * x[1] / y[1], b[1]["value"]) or _rounds_to(q[0] * y[1] / x[1], a[1]["value"])
+
+
+def _rounds_to(amount: Fraction, number: int | Decimal) -> bool:
+    exact = Decimal(amount.numerator) / Decimal(amount.denominator)
+    return exact.quantize(Decimal(1).scaleb(-decimals(number)), ROUND_HALF_UP) == number
 
 
 def _equivalent_json(a: Any, b: Any) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from accounts.scopes import Scope
+from audit import recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +21,33 @@ class Context:
 
     scope: Scope
     base_url: str
-    request_id: UUID
+    request_id: UUID | str
     client: str = ""
     language: str = "es"
     prefer_return: str = "representation"
     lenient: bool = False
 
+    def audit(self, interaction: str, *, bucket: int | None, status: int, at: datetime, **about: Any) -> recorder.Row:
+        """The audit row of an access by this caller; see audit.recorder.record."""
+        return recorder.record(
+            self.scope,
+            interaction=interaction,
+            bucket=bucket,
+            status=status,
+            request_id=self.request_id,
+            client=self.client,
+            at=at,
+            **about,
+        )
+
 
 @dataclass(slots=True)
 class Answer:
-    """What goes back: `body` is JSON text ready to be sent (b"" for none)."""
+    """What goes back: `body` is JSON text ready to be sent (b"" for none), `version` makes the ETag."""
 
     status: int
     body: bytes = b""
-    etag: str | None = None
-    last_modified: datetime | None = None
+    version: int | None = None
+    updated: datetime | None = None
     location: str | None = None
     headers: dict[str, str] = field(default_factory=dict)

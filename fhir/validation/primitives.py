@@ -51,7 +51,7 @@ def check_string(value: Any, parent: Node, context: Context) -> Problems:
         if value.isprintable() and 0 < len(value) <= MAX_CHARACTERS and not value.isspace():
             return None
         fault = text_fault(value)
-        return fault and [fault]
+        return None if fault is None else [fault]
     return _not_text("string", value)
 
 

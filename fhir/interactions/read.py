@@ -1,0 +1,144 @@
+"""FHIR read and vread interactions.
+
+https://hl7.org/fhir/R4/http.html#read, #vread and #cread. The read and its audit row are one statement: the audit row
+is committed before the first byte of the resource goes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from audit import recorder
+
+from .. import content, database, ids, json, store, summary
+from ..definitions.structure import TYPE_NUMBER
+from ..exceptions import Gone, NotFound
+from ..permissions import require
+from ..search.policy import compartment_clause
+from . import Answer, Context
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Headers and parameters of a read. `versions` come from If-None-Match, `since` from If-Modified-Since."""
+
+    versions: Sequence[str] = ()
+    since: datetime | None = None
+    summary: str | None = None
+    elements: Sequence[str] = ()
+
+
+ANYTHING = Conditions()
+
+# The columns of the audit row that the resource decides.
+_FROM_ROW = {
+    "bucket": "r.bucket",
+    "version": "r.version",
+    "pat": "r.pat",
+    "status": "r.status",
+    "outcome": "CASE WHEN r.status < 400 THEN 0 ELSE 4 END",
+}
+_AUDIT_VALUES = ", ".join(
+    _FROM_ROW.get(column, cast.replace("%s", f"%(a{n})s"))
+    for n, (column, cast) in enumerate(zip(recorder.COLUMNS, recorder.CASTS, strict=True))
+)
+_AUDIT_OF_ROW = f"INSERT INTO {recorder.TABLE} ({recorder.COLUMN_LIST}) SELECT {_AUDIT_VALUES} FROM r"
+_STATUS = """CASE WHEN {deleted} THEN 410
+ WHEN {version}::text = ANY(%(versions)s::text[]) OR {updated} <= %(since)s::timestamptz THEN 304 ELSE 200 END"""
+
+
+@cache
+def _read_sql(limited: bool) -> str:
+    policy = f"AND {compartment_clause('r')}" if limited else ""
+    status = _STATUS.format(deleted="r.deleted", version="r.version", updated="date_trunc('second', r.updated)")
+    return f"""WITH r AS (
+ SELECT r.bucket, r.version, r.updated, r.pat, {status} AS status, c.body
+ FROM resource r LEFT JOIN content c ON c.bucket = %(b)s AND c.type = r.type AND c.id = r.id
+ WHERE r.bucket = %(b)s AND r.type = %(t)s AND r.id = %(i)s {policy}), a AS ({_AUDIT_OF_ROW})
+ SELECT version, updated, status, CASE WHEN status = 200 THEN body END FROM r"""
+
+
+@cache
+def _vread_sql(limited: bool) -> str:
+    policy = "AND pat = %(policy_pat)s" if limited else ""
+    key = "bucket = %(b)s AND type = %(t)s AND id = %(i)s AND version = %(v)s"
+    current_key = key.replace("bucket", "x.bucket", 1).replace("type", "x.type", 1).replace("id =", "x.id =", 1)
+    return f"""WITH v AS (
+ SELECT x.bucket, x.version, x.updated, x.pat, x.deleted, c.body
+ FROM resource x LEFT JOIN content c ON c.bucket = %(b)s AND c.type = x.type AND c.id = x.id
+ WHERE {current_key.replace("version =", "x.version =")}
+ UNION ALL SELECT bucket, version, updated, pat, body IS NULL, body FROM history WHERE {key}),
+ r AS (SELECT *, {_STATUS.format(deleted="deleted", version="version", updated="date_trunc('second', updated)")} AS status
+ FROM v WHERE true {policy}), a AS ({_AUDIT_OF_ROW})
+ SELECT version, updated, status, CASE WHEN status = 200 THEN body END FROM r"""
+
+
+def read(resource_type: str, resource_id: str, context: Context, conditions: Conditions = ANYTHING) -> Answer:
+    """The current version: 200, or 304 where the caller has it. Raises NotFound, Gone, Forbidden."""
+    require(context.scope, "read", resource_type)
+    sql = _read_sql(context.scope.compartment is not None)
+    return _answer(sql, "read", resource_type, resource_id, None, context, conditions)
+
+
+def vread(resource_type: str, resource_id: str, version: str, context: Context, conditions: Conditions = ANYTHING) -> Answer:
+    """That version. Raises NotFound, Gone (the version is a deletion), Forbidden."""
+    require(context.scope, "vread", resource_type)
+    number = int(version) if version.isascii() and version.isdigit() and len(version) < 10 else 0
+    sql = _vread_sql(context.scope.compartment is not None)
+    return _answer(sql, "vread", resource_type, resource_id, number, context, conditions)
+
+
+def _answer(
+    sql: str, interaction: str, resource_type: str, resource_id: str, version: int | None, context: Context, conditions: Conditions
+) -> Answer:
+    type_number = TYPE_NUMBER[resource_type]
+    home = ids.bucket_of(resource_id)
+    row = context.audit(
+        interaction, bucket=home, status=404, at=store.now(), type_number=type_number, resource_id=resource_id, version=version
+    )
+    values = _parameters(home, type_number, resource_id, version, context, conditions, row)
+    found = database.fetch(sql, values)
+    if not found:
+        found = _elsewhere(sql, values, home, type_number, resource_id, row)
+    number, updated, status, body = found[0]
+    if status == 410:
+        raise Gone(_("This version of the record says that it was deleted.") if version else
+                   _("This record was deleted."), headers={"ETag": content.etag(number)})  # fmt: skip
+    text = b"" if body is None else body.encode()
+    if body is not None and (conditions.summary or conditions.elements):
+        projected = summary.project(json.loads(text), summary=conditions.summary, elements=conditions.elements)
+        text = json.dumps(projected)
+    return Answer(status, text, version=number, updated=updated)
+
+
+def _parameters(
+    home: int, type_number: int, resource_id: str, version: int | None, context: Context, conditions: Conditions, row: recorder.Row
+) -> dict[str, Any]:
+    values: dict[str, Any] = {"b": home, "t": type_number, "i": resource_id, "v": version}
+    values["versions"] = list(conditions.versions)
+    values["since"] = conditions.since
+    if context.scope.compartment is not None:
+        patient = context.scope.compartment.removeprefix("Patient/")
+        values |= {"policy_pat": ids.patient_hash(patient), "policy_term": ids.compartment_term(patient)}
+    for number, value in enumerate(row):
+        values[f"a{number}"] = value
+    return values
+
+
+def _elsewhere(
+    sql: str, values: dict[str, Any], home: int, type_number: int, resource_id: str, row: recorder.Row
+) -> list[database.Row]:
+    """The resource is not at its home: the locator says where, or the answer is 404, and that is audited too."""
+    target = database.fetch(*store.locator_statement(type_number, resource_id))
+    if target and target[0][0] != home:
+        found = database.fetch(sql, {**values, "b": target[0][0]})
+        if found:
+            return found
+    database.fetch(recorder.INSERT_SQL, row)
+    raise NotFound(_("There is no such record."))
