@@ -64,7 +64,8 @@ def _expiry(now: datetime) -> datetime:
 def open_session(user: User, client: str) -> TokenPair:
     """Log a user in; the user's sessions that are over are cleared away."""
     now = timezone.now()
-    LoginSession.objects.filter(user=user, expires_at__lt=now).delete()
+    over = LoginSession.objects.filter(user=user, expires_at__lt=now).select_for_update(skip_locked=True)
+    LoginSession.objects.filter(id__in=over.values("id")).delete()
     session_id = uuid4()
     pair, refresh_id = _pair(user, session_id)
     LoginSession.objects.create(

@@ -44,7 +44,9 @@ def count_failure(username: str, client: str) -> None:
     now = timezone.now()
     with connection.cursor() as cursor:
         cursor.execute(_COUNT_SQL, {"key": _key(username, client), "now": now, "start": now - WINDOW})
-    LoginFailures.objects.filter(window_started__lte=now - WINDOW).delete()
+    over = LoginFailures.objects.filter(window_started__lte=now - WINDOW)
+    # A row that another login holds is left to it: waiting for it here could be a deadlock.
+    LoginFailures.objects.filter(key__in=over.select_for_update(skip_locked=True).values("key")).delete()
 
 
 def clear(username: str, client: str) -> None:

@@ -4,11 +4,12 @@ import time
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts import throttle
-from accounts.models import LoginSession, User
+from accounts.models import LoginFailures, LoginSession, User
 from accounts.tokens import scope_of
 from audit import recorder
 from audit.interactions import INTERACTION_NUMBER
@@ -177,3 +178,12 @@ def test_behind_a_trusted_proxy_the_address_is_the_one_that_the_proxy_saw(user: 
     settings.TRUST_PROXY = True
     post("login", {"username": "alba", "password": PASSWORD}, **forwarded)
     assert [row.client for row in logins()] == ["127.0.0.1", "203.0.113.5"]
+
+
+def test_windows_that_are_over_are_cleared_away_at_the_next_failure(db: None, post: Any) -> None:
+    LoginFailures.objects.create(key="old", failures=3, window_started="2020-01-01T00:00:00Z")
+    with CaptureQueriesContext(connection) as queries:
+        post("login", {"username": "nobody", "password": "x"})
+    assert LoginFailures.objects.count() == 1
+    assert not LoginFailures.objects.filter(key="old").exists()
+    assert any("SKIP LOCKED" in query["sql"] for query in queries)
