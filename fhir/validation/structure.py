@@ -265,7 +265,9 @@ def _and_also(check: Check, rule: Callable[[Node], Problem | None]) -> Check:
 
 def _object_check(tables: Tables) -> Check:
     """The check of a type with elements."""
-    name, is_element = tables.name, not tables.is_resource
+    name = tables.name
+    # The object beside a primitive is an Element too, and may have nothing but an id.
+    needs_content = not tables.is_resource and name != "Element"
     fields, steps, required, choices, rules = (
         tables.fields,
         tables.steps,
@@ -291,7 +293,7 @@ def _object_check(tables: Tables) -> Check:
                 problems = _missing(name, element, node, problems)
         if choices and (found := _choice_problems(choices, node)) is not None:
             problems = (problems or []) + found
-        if is_element and len(node) == 1 and "id" in node:
+        if needs_content and len(node) == 1 and "id" in node:
             problems = [*(problems or []), Problem("invariant", texts.ONLY_ID)]
         if rules and not _broken(problems) and (found := _rule_problems(rules, node, context)) is not None:
             problems = (problems or []) + found
