@@ -1,0 +1,215 @@
+"""The CapabilityStatement, from the definitions and from what this server does.
+
+https://hl7.org/fhir/R4/capabilitystatement.html. What is listed in this module is what is routed: tests compare the
+two, so that a new interaction or operation is announced here or the tests fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from clinical_records import __version__
+
+from .content import FHIR_JSON, JSON_PATCH
+from .definitions.search_parameters import all_parameters
+from .definitions.structure import RESOURCE_TYPES, is_subtype
+from .definitions.table import table
+from .search import catalogue
+
+# When what the statement says last changed, for CapabilityStatement.date.
+LAST_CHANGED = "2026-11-24"
+
+TYPE_INTERACTIONS = (
+    "read",
+    "vread",
+    "update",
+    "patch",
+    "delete",
+    "history-instance",
+    "history-type",
+    "create",
+    "search-type",
+)
+SYSTEM_INTERACTIONS = ("transaction", "batch", "search-system", "history-system")
+
+# Ids of the official OperationDefinitions that fhir.operations answers.
+OPERATIONS = ("Resource-validate",)
+
+# Types of search parameters that fhir.search answers, and whether it answers _include and _revinclude.
+SEARCH_TYPES = frozenset({"token", "reference", "string", "date", "uri", "number", "quantity", "composite"})
+INCLUDES = False
+
+# Parts of a CapabilityStatement that are still for trial use in R4: left out of mode=normative.
+_TRIAL_USE = frozenset(
+    {
+        "versioning",
+        "readHistory",
+        "updateCreate",
+        "conditionalCreate",
+        "conditionalRead",
+        "conditionalUpdate",
+        "conditionalDelete",
+        "referencePolicy",
+        "searchInclude",
+        "searchRevInclude",
+        "security",
+    }
+)
+_OPERATION_BASE = "http://hl7.org/fhir/OperationDefinition/"
+
+
+def statement(base_url: str, language: str, *, normative: bool = False) -> dict[str, Any]:
+    """The CapabilityStatement of the server at `base_url`, its words in `language` ("es", "en").
+
+    `normative` leaves out the elements that R4 marks for trial use (mode=normative).
+    """
+    with translation.override(language):
+        return {
+            "resourceType": "CapabilityStatement",
+            "language": language,
+            "url": f"{base_url}/metadata",
+            "version": __version__,
+            "name": "ClinicalRecords",
+            "title": "Clinical Records",
+            "status": "active",
+            "date": LAST_CHANGED,
+            "kind": "instance",
+            "software": {"name": "Clinical Records", "version": __version__},
+            "implementation": {"description": _("Clinical records over FHIR R4"), "url": base_url},
+            "fhirVersion": "4.0.1",
+            "format": ["json", FHIR_JSON],
+            "patchFormat": [JSON_PATCH, FHIR_JSON],
+            "rest": [_normative(_rest(base_url)) if normative else _rest(base_url)],
+        }
+
+
+def _rest(base_url: str) -> dict[str, Any]:
+    return {
+        "mode": "server",
+        "security": _security(base_url),
+        "resource": [_resource(name) for name in RESOURCE_TYPES],
+        "interaction": _codes(SYSTEM_INTERACTIONS),
+        "searchParam": _common_parameters(),
+    }
+
+
+def _normative(rest: dict[str, Any]) -> dict[str, Any]:
+    resources = [
+        {key: value for key, value in resource.items() if key not in _TRIAL_USE} for resource in rest["resource"]
+    ]
+    return {key: value for key, value in rest.items() if key not in _TRIAL_USE} | {"resource": resources}
+
+
+def _security(base_url: str) -> dict[str, Any]:
+    login = base_url.removesuffix(settings.FHIR_BASE_PATH) + "/auth/login"
+    return {
+        "service": [{"text": _("Bearer token (JWT)")}],
+        "description": _(
+            "POST username and password to %(login)s, as a form or as JSON; send the access token of the answer with "
+            "every request, as “Authorization: Bearer …”. Only this statement is answered without a token."
+        )
+        % {"login": login},
+    }
+
+
+def _resource(name: str) -> dict[str, Any]:
+    described = {
+        "type": name,
+        "profile": f"http://hl7.org/fhir/StructureDefinition/{name}",
+        "interaction": _codes(TYPE_INTERACTIONS),
+        "versioning": "versioned-update",
+        "readHistory": True,
+        "updateCreate": True,
+        "conditionalCreate": True,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": True,
+        "conditionalDelete": "single",
+        "referencePolicy": ["literal", "logical"],
+        "searchInclude": _includes(name) if INCLUDES else [],
+        "searchRevInclude": _reverse_includes().get(name, []) if INCLUDES else [],
+        "searchParam": _search_parameters(name),
+        "operation": _operations(name),
+    }
+    return {key: value for key, value in described.items() if value != []}
+
+
+def _codes(codes: Iterable[str]) -> list[dict[str, str]]:
+    return [{"code": code} for code in codes]
+
+
+# --- search
+
+
+@cache
+def served_parameters(resource_type: str) -> Mapping[str, catalogue.Parameter]:
+    """The search parameters of a type that are answered, by code."""
+    return {
+        code: parameter
+        for code, parameter in catalogue.parameters(resource_type).items()
+        if parameter.type in SEARCH_TYPES
+    }
+
+
+def _search_parameters(resource_type: str) -> list[dict[str, Any]]:
+    urls = _definitions(resource_type)
+    return [
+        {"name": code, "definition": urls[code], "type": parameter.type}
+        for code, parameter in served_parameters(resource_type).items()
+    ]
+
+
+@cache
+def _definitions(resource_type: str) -> Mapping[str, str]:
+    """Search parameter code → its canonical URL; where the package has an example of the same code, not that one."""
+    of_type = [p for p in all_parameters() if any(is_subtype(resource_type, base) for base in p.base)]
+    of_type.sort(key=lambda parameter: not parameter.url.endswith("/example"))
+    return {parameter.code: parameter.url for parameter in of_type}
+
+
+def _common_parameters() -> list[dict[str, Any]]:
+    """Parameters that every type has, for searches over several types."""
+    common = set.intersection(*(set(served_parameters(name)) for name in RESOURCE_TYPES))
+    return [parameter for parameter in _search_parameters(RESOURCE_TYPES[0]) if parameter["name"] in common]
+
+
+def _includes(resource_type: str) -> list[str]:
+    return [
+        f"{resource_type}:{code}"
+        for code, parameter in served_parameters(resource_type).items()
+        if parameter.type == "reference"
+    ]
+
+
+@cache
+def _reverse_includes() -> Mapping[str, list[str]]:
+    """Target type → every `Type:parameter` that may refer to it."""
+    found: dict[str, list[str]] = {name: [] for name in RESOURCE_TYPES}
+    for name in RESOURCE_TYPES:
+        for code, parameter in served_parameters(name).items():
+            for target in parameter.targets:
+                found[target].append(f"{name}:{code}")
+    return found
+
+
+# --- operations
+
+
+def _operations(resource_type: str) -> list[dict[str, str]]:
+    return [
+        {"name": operation["code"], "definition": operation["url"]}
+        for operation in served_operations()
+        if any(is_subtype(resource_type, base) for base in operation["on"])
+    ]
+
+
+@cache
+def served_operations() -> tuple[dict[str, Any], ...]:
+    """What the definitions say of OPERATIONS: {code, url, on: types, at: letters of s(ystem), t(ype), i(nstance)}."""
+    urls = {_OPERATION_BASE + name for name in OPERATIONS}
+    return tuple(operation for operation in table()["operations"] if operation["url"] in urls)
