@@ -214,7 +214,7 @@ def _static(wanted: str) -> str:
     if wanted.startswith("System."):
         return wanted
     name = wanted.removeprefix("FHIR.")
-    if name == "Quantity" or not known_type(name) or is_open(name):
+    if not known_type(name) or is_open(name):
         return ""
     return name
 

@@ -115,7 +115,7 @@ def test_refused(kind: str, value: Any) -> None:
 
 def test_numbers_are_judged_as_they_were_written() -> None:
     def patient(number: str) -> Any:
-        return json.loads('{"resourceType":"Patient","multipleBirthInteger":%s}' % number)
+        return json.loads('{"resourceType":"Patient","multipleBirthInteger":' + number + "}")
 
     assert validate(patient("2")) == []
     assert len(validate(patient("2.0"))) == 1

@@ -90,7 +90,9 @@ def test_every_problem_is_told_at_once() -> None:
 class TestPrimitiveSiblings:
     """https://hl7.org/fhir/R4/json.html#primitive"""
 
-    REASON = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]}
+    REASON = {
+        "extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]
+    }
 
     def test_an_extension_stands_for_a_required_primitive(self) -> None:
         without = {k: v for k, v in OBSERVATION.items() if k != "status"}
@@ -128,7 +130,9 @@ class TestPrimitiveSiblings:
     def test_a_choice_with_its_sibling_is_one_choice(self) -> None:
         without = {k: v for k, v in OBSERVATION.items() if k != "valueQuantity"}
         assert found(without | {"valueString": "x", "_valueString": self.REASON}) == set()
-        assert found(without | {"valueString": "x", "_valueInteger": self.REASON}) == {("structure", "Observation.value")}
+        assert found(without | {"valueString": "x", "_valueInteger": self.REASON}) == {
+            ("structure", "Observation.value")
+        }
 
 
 class TestResourcesInResources:

@@ -1,0 +1,58 @@
+"""Numbers (https://hl7.org/fhir/R4/search.html#number): 100 stands for [99.5, 100.5) unless a prefix compares the value."""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from ..catalogue import Parameter
+from ..clauses import Clause, Ranges
+from ..comparison import PREFIXES, Test
+from ..hashing import parameter_number
+from .text import bad_modifier, bad_value, first_in
+
+_FORM = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?")
+_APPROXIMATELY = Decimal("0.1")
+Interval = tuple[float, float]
+
+
+def of_value(_fhir_type: str, value: Any) -> Interval | None:
+    """A point for a number, the ends for a Range; None where it says nothing."""
+    if isinstance(value, Decimal | int) and not isinstance(value, bool):
+        return float(value), float(value)
+    if type(value) is dict:
+        lo, hi = (value.get(key, {}).get("value") for key in ("low", "high"))
+        if lo is not None or hi is not None:
+            return (-math.inf if lo is None else float(lo), math.inf if hi is None else float(hi))
+    return None
+
+
+def precision(number: Decimal) -> Decimal:
+    """Half of the last digit that is written; of 1e2, by the example in the specification, 5."""
+    exponent = int(number.as_tuple().exponent)
+    return Decimal(5).scaleb(exponent - 1 if exponent <= 0 else exponent - 2)
+
+
+def test(code: str, value: str, units: tuple[tuple[int, int], ...] = ()) -> Test:
+    """The comparison that a value with its prefix asks for. Raises InvalidRequest."""
+    prefix, text = first_in(value, PREFIXES)
+    # A plus in a query string is read as a space.
+    if not _FORM.fullmatch(text.strip()):
+        message = _("“%(value)s” is not a number that can be searched for in “%(code)s”: write a number such as 100, 5.40 "
+                    "or 1.2e-3, after one of eq ne gt lt ge le sa eb ap or nothing.")  # fmt: skip
+        raise bad_value(code, value, message)
+    number = Decimal(text.strip())
+    half = abs(number) * _APPROXIMATELY if prefix == "ap" else precision(number)
+    return Test(prefix, float(number - half), float(number + half), float(number), units)
+
+
+def parse(parameter: Parameter, modifier: str | None, values: list[str]) -> Clause:
+    """The clause of one repetition. Raises InvalidRequest."""
+    if modifier is not None:
+        raise bad_modifier(parameter.code, modifier, ("missing",))
+    numbers = tuple(parameter_number(parameter.resource_type, code) for code in parameter.stored_as)
+    return Ranges(numbers, tuple(test(parameter.code, value) for value in values), parameter.code)

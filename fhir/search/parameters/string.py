@@ -1,0 +1,73 @@
+"""Texts (https://hl7.org/fhir/R4/search.html#string): case, accents and punctuation do not count, unless :exact."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+from typing import Any
+
+from ..catalogue import Parameter
+from ..clauses import Clause, Nothing, Strings
+from ..hashing import parameter_number
+from .text import bad_modifier
+
+MODIFIERS = ("exact", "contains", "missing", "text")
+_OPERATORS = {None: "prefix", "exact": "exact", "contains": "contains", "text": "contains"}
+# Signs inside a word, which people leave out: O'Brien is obrien.
+_INSIDE = frozenset("'’‘ʼ`´")
+
+# The texts of complex types: those of a name or an address that are no parameters of their own come first.
+_ELEMENTS = {
+    "HumanName": ("text", "prefix", "suffix", "family", "given"),
+    "Address": ("text", "line", "district", "city", "country", "postalCode", "state"),
+    "CodeableConcept": ("text",),
+    "Coding": ("display",),
+    "Annotation": ("text",),
+    "ContactPoint": ("value",),
+    "Identifier": ("value",),
+    "Reference": ("display",),
+}
+
+
+@lru_cache(maxsize=1 << 15)
+def fold(text: str) -> str:
+    """Lower case without accents; punctuation and white space become single spaces."""
+    if text.isascii() and text.isalnum():
+        return text.lower()
+    characters = []
+    for character in unicodedata.normalize("NFKD", text.casefold()):
+        category = unicodedata.category(character)[0]
+        if category == "M" or character in _INSIDE:
+            continue
+        characters.append(character if category in "LN" else " " if category in "PZC" else character)
+    return unicodedata.normalize("NFC", " ".join("".join(characters).split()))
+
+
+def texts(fhir_type: str, value: Any, pieces: Any = ()) -> list[tuple[str | None, str]]:
+    """(element, text) for each text of a value; the element is given where `pieces` names it, else None."""
+    if type(value) is str:
+        return [(None, value)]
+    if type(value) is not dict:
+        return []
+    found: list[tuple[str | None, str]] = []
+    for element in _ELEMENTS.get(fhir_type, ("text", "value", "display")):
+        item = value.get(element)
+        if item is None:
+            continue
+        place = element if element in pieces else None
+        found.extend((place, text) for text in (item if type(item) is list else (item,)) if type(text) is str)
+    return found
+
+
+def parse(parameter: Parameter, modifier: str | None, values: list[str]) -> Clause:
+    """The clause of one repetition. Raises InvalidRequest."""
+    if modifier not in _OPERATORS:
+        raise bad_modifier(parameter.code, str(modifier), MODIFIERS)
+    numbers = tuple(parameter_number(parameter.resource_type, code) for code in parameter.stored_as)
+    return clause(numbers, _OPERATORS[modifier], values, parameter.code)
+
+
+def clause(numbers: tuple[int, ...], operator: str, values: list[str], code: str) -> Clause:
+    """Any of the texts in any of the parameters. A text of signs only is found nowhere."""
+    asked = tuple((fold(value), value) for value in values if fold(value) or operator == "exact")
+    return Strings(numbers, operator, asked, code) if asked else Nothing()
