@@ -1,0 +1,84 @@
+"""The tests' cluster and their fixtures.
+
+The FHIR code sends its own BEGIN and COMMIT, so its tests do not run inside a transaction of Django: they take
+`database`, write data of their own, and leave it; the few that count rows take `clean_database`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from clinical_records import embedded_postgres
+from clinical_records.testing import ApiClient, GunicornServer
+
+KEPT_TABLES = ("django_", "auth_", "accounts_", "auditlog_")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the tests' cluster, once for the run and its workers, unless a DATABASE_URL is given."""
+    if os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE"):
+        return
+    if config.option.collectonly or config.option.help:
+        return
+    config.stash[_SERVER] = embedded_postgres.start(settings.TEST_POSTGRES, durable=False)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last user of the cluster stops it; its data stay for the next run."""
+    server = config.stash.get(_SERVER, None)
+    if server is not None:
+        server.stop()
+
+
+_SERVER = pytest.StashKey[embedded_postgres.Server]()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of large test data, which is no part of the repository; the test is skipped without it."""
+    folder = Path(os.environ.get("FHIR_SHARED") or Path(settings.BASE_DIR).parent / "shared")
+    if not folder.is_dir():
+        pytest.skip(f"there is no {folder} (set FHIR_SHARED)")
+    return folder
+
+
+@pytest.fixture
+def database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The database, migrated, without a transaction around the test; what the test writes stays."""
+    with django_db_blocker.unblock():
+        yield
+
+
+@pytest.fixture
+def clean_database(database: None) -> None:
+    """The database with no FHIR resource and no audit row in it."""
+    names = [name for name in connection.introspection.table_names() if not name.startswith(KEPT_TABLES)]
+    if names:
+        with connection.cursor() as cursor:
+            cursor.execute(f"truncate {', '.join(map(connection.ops.quote_name, names))}")
+
+
+@pytest.fixture
+def api(database: None) -> Iterator[Callable[..., ApiClient]]:
+    """`api(role="administrator", fhir_user="")` is a client of this server, in process, logged in as such a user."""
+    clients: list[ApiClient] = []
+
+    def make(role: str = "administrator", **about: Any) -> ApiClient:
+        clients.append(ApiClient.logged_in(role=role, **about))
+        return clients[-1]
+
+    yield make
+
+
+@pytest.fixture(scope="session")
+def live_server_url(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real gunicorn on the test database."""
+    with GunicornServer(tmp_path_factory.mktemp("gunicorn")) as server:
+        yield server.url
