@@ -11,7 +11,7 @@ from fhir.fhirpath.environment import Environment
 from fhir.fhirpath.exceptions import FhirPathEvaluationError
 from fhir.fhirpath.registry import collection, string_argument, wrap
 from fhir.fhirpath.tree import actual, is_primitive
-from fhir.fhirpath.values import Items, family, only, system_type
+from fhir.fhirpath.values import Items, only, system_type
 
 BOOLEAN, STRING = "System.Boolean", "System.String"
 _CONSTANTS = {
@@ -170,9 +170,3 @@ def trace(environment: Environment, items: Items, name: Items, projected: Items 
     return items
 
 
-def sort_key(items: Items) -> tuple[bool, Any]:
-    """What `sort()` compares: empty first."""
-    item = only(items)
-    if item is not None and family(item[0]) == "complex":
-        raise FhirPathEvaluationError(f"{item[0]} has no order")
-    return (item is not None, item)

@@ -85,7 +85,7 @@ def typed_root(g: Generator, name: str, scope: Scope) -> Branches:
 
 
 def step(g: Generator, base: Branches, name: str, mode: Mode, only: str | None = None) -> Branches:
-    """`name` of each branch; unknown to all of them is a FhirPathTypeError."""
+    """`name` of each branch; unknown to all of them is a FhirPathTypeError, or empty for a lenient generator."""
     found: Branches = []
     known = not base
     for branch in base:
@@ -109,7 +109,7 @@ def step(g: Generator, base: Branches, name: str, mode: Mode, only: str | None =
         if element is not None:
             known = True
             found += _element(g, node, element, mode, only)
-    if not known:
+    if not known and not g.lenient:
         raise FhirPathTypeError(f"Unknown element {name} of {' or '.join(sorted({b.type for b in base}))}")
     return found
 

@@ -46,15 +46,18 @@ def union_parts(e: Expression) -> list[Expression]:
 def _union(g: Generator, e: Binary, scope: Scope, mode: Mode) -> Branches:
     bag, g.bag = g.bag, False
     keep = bag or mode is Mode.PRESENCE
-    parts: Branches = []
-    for part in union_parts(e):
-        g.bag = bag
-        parts += g.generate(part, scope, mode if keep else Mode.ELEMENTS)
+    parts = [g.generate(part, scope, mode if keep else Mode.ELEMENTS) for part in union_parts(e)]
     g.bag = bag
-    if keep or not parts:
-        return parts
-    types = {b.type for b in parts}
-    code = f"{g.runtime(functions_collections.unique)}({g.items(parts, elements=True)})"
+    return [b for part in parts for b in part] if keep else union_of(g, parts)
+
+
+def union_of(g: Generator, parts: list[Branches]) -> Branches:
+    """The items of all parts, equal ones once."""
+    branches = [b for part in parts for b in part]
+    if not branches:
+        return []
+    types = {b.type for b in branches}
+    code = f"{g.runtime(functions_collections.unique)}({g.items(branches, elements=True)})"
     return [Branch(types.pop() if len(types) == 1 else "", g.emitter.variable(code), Shape.ITEMS)]
 
 
@@ -218,7 +221,11 @@ def is_truth(g: Generator, operand: Expression, type_: str, scope: Scope, *, wan
         if len(base) == 1 and base[0].shape is Shape.ONE and base[0].type:
             name = type_.removeprefix("FHIR.")
             return f"({g.runtime(refers_to)}(env, {base[0].code}, {name!r}) is {wanted})"
-    branches = g.generate(operand, scope, Mode.ELEMENTS)
+    return branches_are(g, g.generate(operand, scope, Mode.ELEMENTS), type_, wanted=wanted)
+
+
+def branches_are(g: Generator, branches: Branches, type_: str, *, wanted: bool) -> str:
+    """Code for "the one item is of `type_`" being true (or false)."""
     if any(b.shape is not Shape.ONE or is_open(b.type) for b in branches):
         only = f"{g.runtime(values.only)}({g.items(branches, elements=True)})"
         return f"({g.runtime(tree.is_type)}({only}, {type_!r}) is {wanted})"

@@ -1,0 +1,167 @@
+"""The public face: expressions of a known context type become Python functions.
+
+Generated functions take a node (JSON as `fhir.json.loads` gives it, structurally valid for the context type) and an
+`Environment`. https://hl7.org/fhirpath/N1/ , https://hl7.org/fhir/R4/fhirpath.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from fhir.fhirpath.emitter import Branch, Branches, Scope, Shape
+from fhir.fhirpath.environment import Environment
+from fhir.fhirpath.exceptions import FhirPathError, FhirPathSyntaxError, FhirPathTypeError
+from fhir.fhirpath.generator import Generator
+from fhir.fhirpath.navigation import is_open
+from fhir.fhirpath.parser import parse
+from fhir.fhirpath.tree import actual
+from fhir.fhirpath.values import Items
+
+Values = Callable[[Any, Environment], list[Any]]
+Typed = Callable[[Any, Environment], Items]
+Test = Callable[[Any, Environment], bool]
+Extraction = Callable[[Any, Environment], dict[str, list[tuple[str, Any]]]]
+Failures = Callable[[Any, Environment], list[str]]
+
+
+def compile_expression(expression: str, context_type: str, *, strict: bool = False) -> Values:
+    """The values of an expression: `f(node, environment) -> list`. Primitives that have only extensions are left out.
+
+    `context_type` is the FHIR type of the node ("Patient", "Observation.component", "Quantity"), or "" for one known
+    only at run time. With `strict`, a path that starts with another type's name is an error and not empty.
+    Raises FhirPathSyntaxError and FhirPathTypeError; the function raises FhirPathEvaluationError.
+    """
+    typed = compile_typed(expression, context_type, strict=strict)
+
+    def values(node: Any, environment: Environment) -> list[Any]:
+        return [value for _, value, _ in typed(node, environment)]
+
+    return values
+
+
+def compile_typed(expression: str, context_type: str, *, strict: bool = False) -> Typed:
+    """As `compile_expression`, with types: the function gives items `(type, value, extensions)`."""
+    g = Generator(context_type, strict=strict)
+    branches = _guarded(expression, lambda: g.generate(parse(expression), Scope([g.root])))
+    g.emitter.emit(f"return {g.items(branches)}")
+    return _function(g, expression)  # type: ignore[no-any-return]
+
+
+def compile_boolean(expression: str, context_type: str) -> Test:
+    """Whether an invariant holds: `f(node, environment) -> bool`.
+
+    Only true passes. An empty result fails, as in HL7's validator: the specification asks that the expression
+    evaluates to true (https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.constraint.expression).
+    """
+    g = Generator(context_type, lenient=True)
+    code = _guarded(expression, lambda: g.true(parse(expression), Scope([g.root])))
+    g.emitter.emit(f"return bool({code})")
+    return _function(g, expression)  # type: ignore[no-any-return]
+
+
+def compile_booleans(expressions: Mapping[str, str], context_type: str) -> Failures:
+    """All invariants of a type in one function: `f(node, environment) -> names of those that do not hold`."""
+    g = Generator(context_type, lenient=True)
+    g.emitter.emit("failed = []")
+    for name, expression in expressions.items():
+        code = _guarded(expression, lambda e=expression: g.true(parse(e), Scope([g.root])))  # type: ignore[misc]
+        g.emitter.emit(f"if not {code}: failed.append({name!r})")
+    g.emitter.emit("return failed")
+    return _function(g, f"{context_type} invariants")  # type: ignore[no-any-return]
+
+
+def compile_many(expressions: Mapping[str, str], context_type: str) -> Extraction:
+    """Many expressions of one type in one straight-line function, for search.
+
+    `f(node, environment) -> {name: [(FHIR type, value), …]}` with the names that have values only. The values of a
+    union are not made distinct, since an index does that.
+    """
+    g = Generator(context_type, bag=True, lenient=True)
+    g.emitter.emit("found = {}")
+    for name, expression in expressions.items():
+        branches = _guarded(expression, lambda e=expression: g.generate(parse(e), Scope([g.root])))  # type: ignore[misc]
+        _collect(g, name, branches)
+    g.emitter.emit("return found")
+    return _function(g, f"{context_type} search")  # type: ignore[no-any-return]
+
+
+def _collect(g: Generator, name: str, branches: Branches) -> None:
+    emit = g.emitter.emit
+    if len(branches) == 1 and branches[0].shape is Shape.ONE:
+        code = g.emitter.variable(branches[0].code)
+        condition = "True" if branches[0].sure else f"{code} is not None"
+        emit(f"if {condition}: found[{name!r}] = [({_tag(g, branches[0], code)}, {code})]")
+    elif len(branches) == 1:
+        code = g.emitter.variable(branches[0].code)
+        emit(f"if {code}: found[{name!r}] = {_pairs(g, branches[0], code)}")
+    elif branches:
+        values = g.emitter.name()
+        emit(f"{values} = []")
+        for branch in branches:
+            code = g.emitter.variable(branch.code)
+            if branch.shape is Shape.ONE:
+                condition = "True" if branch.sure else f"{code} is not None"
+                emit(f"if {condition}: {values}.append(({_tag(g, branch, code)}, {code}))")
+            else:
+                emit(f"if {code}: {values} += {_pairs(g, branch, code)}")
+        emit(f"if {values}: found[{name!r}] = {values}")
+
+
+def _tag(g: Generator, branch: Branch, code: str) -> str:
+    return f"{g.runtime(actual)}({branch.type!r}, {code})" if is_open(branch.type) else repr(branch.type)
+
+
+def _pairs(g: Generator, branch: Branch, code: str) -> str:
+    item = g.emitter.name("i")
+    if branch.shape is Shape.ITEMS:
+        return f"[{item}[:2] for {item} in {code} if {item}[1] is not None]"
+    return f"[({_tag(g, branch, item)}, {item}) for {item} in {code}]"
+
+
+def _guarded(expression: str, generate: Callable[[], Any]) -> Any:
+    try:
+        return generate()
+    except RecursionError as error:
+        raise FhirPathSyntaxError("Nested too deeply", expression, 0) from error
+    except FhirPathTypeError as error:
+        raise FhirPathTypeError(f"{error} in: {expression}") from error
+
+
+def _function(g: Generator, label: str) -> Any:
+    source = "\n".join(["def compiled(node, env):", *g.emitter.body()])
+    names: dict[str, Any] = {"EMPTY": {}, **g.emitter.constants}
+    try:
+        exec(compile(source, f"<fhirpath {label[:60]}>", "exec"), names)
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise FhirPathError(f"Too complex: {label}") from error
+    function = names["compiled"]
+    function.source = source
+    return function
+
+
+@lru_cache(maxsize=1024)
+def _cached(expression: str, context_type: str) -> Values:
+    return compile_expression(expression, context_type)
+
+
+def evaluate(
+    expression: str,
+    resource: dict[str, Any],
+    context_type: str | None = None,
+    variables: Mapping[str, Any] | None = None,
+) -> list[Any]:
+    """The values of an expression on a resource (or, with `context_type`, any node). Compiled forms are remembered."""
+    kind = context_type if context_type is not None else str(resource.get("resourceType", ""))
+    return _cached(expression, kind)(resource, Environment(resource, variables=variables))
+
+
+__all__: Iterable[str] = (
+    "compile_boolean",
+    "compile_booleans",
+    "compile_expression",
+    "compile_many",
+    "compile_typed",
+    "evaluate",
+)
