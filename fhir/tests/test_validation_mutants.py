@@ -59,7 +59,7 @@ def sound() -> list[dict[str, Any]]:
     if not EXAMPLES.exists():
         return OWN
     lines = gzip.decompress(EXAMPLES.read_bytes()).splitlines()
-    resources = [json.loads(line) for line in lines if len(line) < 20_000]
+    resources = [json.loads(line) for line in lines if len(line) < 6_000]
     return [r for r in resources if validate(r) == []]
 
 
@@ -194,7 +194,7 @@ def bad_code(place: Place) -> bool:
 
 NUMBERS = ("integer", "decimal", "positiveInt", "unsignedInt")
 DRAWN = hypothesis_settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much]
+    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much]
 )
 
 
