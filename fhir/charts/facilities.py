@@ -14,7 +14,7 @@ from typing import NamedTuple
 from fhir import ids
 
 from .dice import Dice
-from .elements import IDENTIFIER, SNOMED, TERMINOLOGY, UNTIL, Resource, at_hour, coding, concept, hl7, period, reference
+from .elements import IDENTIFIER, SNOMED, Resource, at_hour, coding, concept, hl7, period, reference
 from .names import CITIES, INSURERS, MEN, STREETS, SURNAMES, WOMEN, City
 
 
@@ -238,5 +238,3 @@ def shared(seed: int) -> Facility:
     """The facility of that seed. Cached: its resources must not be changed."""
     return _Builder(seed).build()
 
-
-__all__ = ["SPECIALTIES", "TERMINOLOGY", "UNTIL", "Facility", "Place", "Site", "Staff", "shared", "street_address"]

@@ -17,6 +17,7 @@ from fhir.exceptions import TooLarge, Unprocessable
 MAX_OPERATIONS = 1000
 MAX_MOVED_NODES = 500_000
 
+_TOO_LARGE = _("The patch makes the resource too large or too deep.")
 _FIXED = ("resourceType", "id")
 
 
@@ -66,7 +67,14 @@ class Budget:
         nodes, own_depth = measure(value)
         self.nodes += nodes
         if self.nodes > MAX_MOVED_NODES or depth + own_depth > settings.FHIR_MAX_JSON_DEPTH:
-            raise TooLarge(_("The patch makes the resource too large or too deep."))
+            raise TooLarge(_TOO_LARGE)
+
+
+def check_depth(resource: Any) -> None:
+    """Refuse what operation after operation was built too deep. Raises TooLarge."""
+    _nodes, depth = measure(resource)
+    if depth > settings.FHIR_MAX_JSON_DEPTH:
+        raise TooLarge(_TOO_LARGE)
 
 
 def check_identity(before: dict[str, Any], after: Any) -> None:

@@ -371,7 +371,9 @@ class Has:
         if self.through_pat:
             return Fragment(f"{alias.name}.pat IN (SELECT {inner.name}.pat {where})", parameters)
         terms = ", ".join(f"{alias.name}.terms[1] # %s::bigint" for _ in self.parameters)
-        text = f"ARRAY[{terms}] && (SELECT array_agg(t) FROM (SELECT unnest({inner.name}.terms) t {where}) {inner.name}s)"
+        text = (
+            f"ARRAY[{terms}] && (SELECT array_agg(t) FROM (SELECT unnest({inner.name}.terms) t {where}) {inner.name}s)"
+        )
         if len(self.parameters) == 1:
             text = f"({terms}) IN (SELECT unnest({inner.name}.terms) {where})"
         return Fragment(text, (*self.parameters, *parameters))

@@ -17,10 +17,11 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from ..catalogue import Parameter
-from ..clauses import Clause, Ranges, Updated
-from ..comparison import PREFIXES, Test
-from ..hashing import parameter_number
+from fhir.search.catalogue import Parameter
+from fhir.search.clauses import Clause, Ranges, Updated
+from fhir.search.comparison import PREFIXES, Test
+from fhir.search.hashing import parameter_number
+
 from .text import bad_modifier, bad_value, first_in
 
 MODIFIERS: tuple[str, ...] = ()

@@ -9,10 +9,11 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from ..catalogue import Parameter
-from ..clauses import Clause, Ranges
-from ..comparison import PREFIXES, Test
-from ..hashing import parameter_number
+from fhir.search.catalogue import Parameter
+from fhir.search.clauses import Clause, Ranges
+from fhir.search.comparison import PREFIXES, Test
+from fhir.search.hashing import parameter_number
+
 from .text import bad_modifier, bad_value, first_in
 
 _FORM = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?")

@@ -10,10 +10,11 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from .. import hashing
-from ..catalogue import Parameter
-from ..clauses import Clause, Ranges
-from ..comparison import Test
+from fhir.search import hashing
+from fhir.search.catalogue import Parameter
+from fhir.search.clauses import Clause, Ranges
+from fhir.search.comparison import Test
+
 from . import number
 from .text import bad_modifier, bad_value, split, unescape
 

@@ -6,9 +6,10 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
-from ..catalogue import Parameter
-from ..clauses import Clause, Nothing, Strings
-from ..hashing import parameter_number
+from fhir.search.catalogue import Parameter
+from fhir.search.clauses import Clause, Nothing, Strings
+from fhir.search.hashing import parameter_number
+
 from .text import bad_modifier
 
 MODIFIERS = ("exact", "contains", "missing", "text")
@@ -35,7 +36,7 @@ def fold(text: str) -> str:
     if text.isascii() and text.isalnum():
         return text.lower()
     characters = []
-    for character in unicodedata.normalize("NFKD", text.casefold()):
+    for character in unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold()):
         category = unicodedata.category(character)[0]
         if category == "M" or character in _INSIDE:
             continue
