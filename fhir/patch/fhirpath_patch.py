@@ -11,7 +11,6 @@ from accounts.texts import lazy_text
 from fhir.exceptions import InvalidRequest, Unprocessable
 from fhir.fhirpath.ast import Member
 from fhir.fhirpath.exceptions import FhirPathError, FhirPathSyntaxError
-from fhir.fhirpath.locate import locate
 from fhir.fhirpath.parser import parse
 
 from . import guards, values
@@ -114,6 +113,8 @@ _OPERATIONS: Mapping[str, Callable[[Resource, Operation], None]] = {
 
 
 def _nodes(resource: Resource, path: str) -> list[Node]:
+    from fhir.fhirpath.locate import locate
+
     found = locate(path, resource, str(resource["resourceType"]))
     return [node_at(resource, location.steps) for location in found]
 

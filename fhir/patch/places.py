@@ -31,9 +31,9 @@ class Unsuitable(Exception):
 def form(type_name: str, key: str) -> tuple[Element, str] | None:
     """The element that a JSON key of a type stands for, and the type it then has."""
     for element in type_definition(type_name).elements.values():
-        for each, kind in element.keys():
-            if each == key:
-                return element, kind
+        kind = dict(element.keys()).get(key)
+        if kind is not None:
+            return element, kind
     return None
 
 

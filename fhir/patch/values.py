@@ -52,7 +52,7 @@ def read(part: dict[str, Any], element: Element) -> Value:
 
 def _key(element: Element, given: str) -> str:
     """The JSON key under which an element takes a value of the type `given`."""
-    for key, expected in element.keys():
+    for key, expected in dict(element.keys()).items():
         if given == expected or (not element.choice and _fits(given, expected)):
             return key
     raise Unsuitable(
@@ -91,7 +91,7 @@ def built(parts: list[Any], type_name: str) -> dict[str, Any]:
 
 def add(target: dict[str, Any], element: Element, value: Value) -> None:
     """Put a value at the end of a list, or where nothing is yet. Raises Unsuitable where there is something."""
-    if element.max == 1 and any(form in target or "_" + form in target for form, _type in element.keys()):
+    if element.max == 1 and any(key in target or "_" + key in target for key in dict(element.keys())):
         raise Unsuitable(_("%(path)s is there already and does not repeat."), path=element.path)
     slot = Slot(target, value.key, element)
     slot.write([*slot.items(), value.item])
