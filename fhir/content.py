@@ -178,7 +178,9 @@ def parse_resource(body: bytes, content_type: str) -> dict[str, Any]:
     require_json(content_type)
     value = parse(body)
     if type(value) is not dict or not isinstance(value.get("resourceType"), str):
-        raise InvalidRequest(_("The body must be a FHIR resource: a JSON object with a resourceType."), code="structure")
+        raise InvalidRequest(
+            _("The body must be a FHIR resource: a JSON object with a resourceType."), code="structure"
+        )
     return value
 
 

@@ -147,7 +147,10 @@ def _moving(moved: Sequence[Write]) -> list[Statement]:
 def _inserting(new: Sequence[Write]) -> list[Statement]:
     if not new:
         return []
-    return [(_INSERT_RESOURCES, _resource_rows(new)), *_contents(_INSERT_CONTENTS, [w for w in new if w.body is not None])]
+    return [
+        (_INSERT_RESOURCES, _resource_rows(new)),
+        *_contents(_INSERT_CONTENTS, [w for w in new if w.body is not None]),
+    ]
 
 
 def _claiming(new: Sequence[Write]) -> list[Statement]:
@@ -188,3 +191,17 @@ def move(write: Write, audit_row: recorder.Row) -> None:
         if held is None or held.version != previous.version:
             raise database.Collision("superseded")
         transaction.commit(statements([write], [audit_row]))
+
+
+_EXISTING = f"""SELECT r.type, r.id FROM resource r
+ JOIN {_KEYS} ON r.bucket = k.bucket AND r.type = k.type AND r.id = k.id
+ UNION SELECT l.type, l.id FROM locator l
+ JOIN {_KEYS} ON l.bucket = k.bucket AND l.type = k.type AND l.id = k.id"""
+
+
+def existing(transaction: database.Transaction, wanted: Sequence[tuple[int, str, int]]) -> set[tuple[int, str]]:
+    """Which of these (type, id, bucket) exist, deleted ones too: at that bucket, or anywhere by their home's word."""
+    numbers, names, buckets = zip(*wanted, strict=True)
+    at = [array(buckets), array(numbers), array(names)]
+    homes = [array([ids.bucket_of(name) for name in names]), *at[1:]]
+    return {(row[0], row[1]) for row in transaction.send([(_EXISTING, [*at, *homes])])[0]}

@@ -38,14 +38,12 @@ urlpatterns = [
     re_path(TYPE + r"/_history/?$", TypeViewSet.as_view({"get": "type_history"})),
     re_path(r"^/_history/?$", SystemViewSet.as_view({"get": "history"})),
     re_path(ID + r"/(?P<member>[A-Z][A-Za-z]*|\*)/?$", InstanceViewSet.as_view({"get": "compartment"})),
-    re_path(
-        ID + r"/(?P<member>[A-Z][A-Za-z]*|\*)/_search/?$", InstanceViewSet.as_view({"post": "compartment_post"})
-    ),
+    re_path(ID + r"/(?P<member>[A-Z][A-Za-z]*|\*)/_search/?$", InstanceViewSet.as_view({"post": "compartment_post"})),
     re_path(ID + NAME, InstanceViewSet.as_view({"get": "operation", "post": "operation"})),
     re_path(TYPE + NAME, TypeViewSet.as_view({"get": "type_operation", "post": "type_operation"})),
     re_path("^" + NAME, SystemViewSet.as_view({"get": "operation", "post": "operation"})),
     re_path(
         r"^(?P<path>/.*)$",
-        SystemViewSet.as_view({method: "unknown" for method in ("get", "post", "put", "patch", "delete")}),
+        SystemViewSet.as_view(dict.fromkeys(("get", "post", "put", "patch", "delete"), "unknown")),
     ),
 ]

@@ -28,7 +28,19 @@ from accounts.tokens import scope_of
 from . import content, ids, operations, outcome
 from .definitions.structure import TYPE_NUMBER
 from .exceptions import FhirError, InvalidRequest, MethodNotAllowed, NotFound, TooLarge, UnsupportedMediaType
-from .interactions import Answer, Context, batch, capabilities, conditional, create, delete, history, read, search, transaction
+from .interactions import (
+    Answer,
+    Context,
+    batch,
+    capabilities,
+    conditional,
+    create,
+    delete,
+    history,
+    read,
+    search,
+    transaction,
+)
 from .interactions import update as updating
 from .patch import fhirpath_patch, json_patch
 from .permissions import InteractionPermission, require

@@ -31,7 +31,9 @@ _RESULT_PARAMETERS = frozenset({"_format", "_pretty", "_summary", "_elements", "
 
 def criteria(query: str) -> list[tuple[str, str]]:
     """The search parameters of a condition. Raises InvalidRequest where there is none: it would match everything."""
-    pairs = [(name, value) for name, value in parse_qsl(query, keep_blank_values=True) if name not in _RESULT_PARAMETERS]
+    pairs = [
+        (name, value) for name, value in parse_qsl(query, keep_blank_values=True) if name not in _RESULT_PARAMETERS
+    ]
     if not any(value for _name, value in pairs):
         raise InvalidRequest(_("The condition has no search parameters."), code="required")
     return pairs

@@ -21,7 +21,9 @@ from . import Context
 from .update import Change
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_PATH = re.compile(r"(?:([A-Z][A-Za-z]+)(?:/([A-Za-z0-9\-.]{1,64}))?)?(?:/?(\$[a-z\-]+|_history|_search|metadata)(?:/(.+))?)?")
+_PATH = re.compile(
+    r"(?:([A-Z][A-Za-z]+)(?:/([A-Za-z0-9\-.]{1,64}))?)?(?:/?(\$[a-z\-]+|_history|_search|metadata)(?:/(.+))?)?"
+)
 
 
 @dataclass(slots=True)
@@ -82,7 +84,9 @@ def _entry(index: int, item: dict[str, Any], context: Context) -> Entry:
     request = item.get("request")
     where = f"Bundle.entry[{index}]"
     if not isinstance(request, dict):
-        raise InvalidRequest(_("Each entry of a batch or transaction has a request."), code="required", expression=where)
+        raise InvalidRequest(
+            _("Each entry of a batch or transaction has a request."), code="required", expression=where
+        )
     method, url = request.get("method"), request.get("url")
     if method not in METHODS or not isinstance(url, str):
         raise InvalidRequest(_("The request of the entry has no method or no url."), code="required", expression=where)

@@ -88,5 +88,3 @@ def conditional_references(node: Any) -> Iterator[str]:
     elif type(node) is list:
         for item in node:
             yield from conditional_references(item)
-
-

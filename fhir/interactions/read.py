@@ -86,7 +86,9 @@ def read(resource_type: str, resource_id: str, context: Context, conditions: Con
     return _answer(sql, "read", resource_type, resource_id, None, context, conditions)
 
 
-def vread(resource_type: str, resource_id: str, version: str, context: Context, conditions: Conditions = ANYTHING) -> Answer:
+def vread(
+    resource_type: str, resource_id: str, version: str, context: Context, conditions: Conditions = ANYTHING
+) -> Answer:
     """That version. Raises NotFound, Gone (the version is a deletion), Forbidden."""
     require(context.scope, "vread", resource_type)
     number = int(version) if version.isascii() and version.isdigit() and len(version) < 10 else 0
@@ -95,12 +97,24 @@ def vread(resource_type: str, resource_id: str, version: str, context: Context, 
 
 
 def _answer(
-    sql: str, interaction: str, resource_type: str, resource_id: str, version: int | None, context: Context, conditions: Conditions
+    sql: str,
+    interaction: str,
+    resource_type: str,
+    resource_id: str,
+    version: int | None,
+    context: Context,
+    conditions: Conditions,
 ) -> Answer:
     type_number = TYPE_NUMBER[resource_type]
     home = ids.bucket_of(resource_id)
     row = context.audit(
-        interaction, bucket=home, status=404, at=store.now(), type_number=type_number, resource_id=resource_id, version=version
+        interaction,
+        bucket=home,
+        status=404,
+        at=store.now(),
+        type_number=type_number,
+        resource_id=resource_id,
+        version=version,
     )
     values = _parameters(home, type_number, resource_id, version, context, conditions, row)
     found = database.fetch(sql, values)
@@ -118,7 +132,13 @@ def _answer(
 
 
 def _parameters(
-    home: int, type_number: int, resource_id: str, version: int | None, context: Context, conditions: Conditions, row: recorder.Row
+    home: int,
+    type_number: int,
+    resource_id: str,
+    version: int | None,
+    context: Context,
+    conditions: Conditions,
+    row: recorder.Row,
 ) -> dict[str, Any]:
     values: dict[str, Any] = {"b": home, "t": type_number, "i": resource_id, "v": version}
     values["versions"] = list(conditions.versions)

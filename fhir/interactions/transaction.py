@@ -356,5 +356,3 @@ def _response(step: Step, context: Context) -> bytes:
         location = f"{context.base_url}/{step.type}/{step.match.id}/_history/{step.match.version}"
         return batch.response(Answer(step.status, version=step.match.version, location=location))
     return batch.response(Answer(step.status))
-
-

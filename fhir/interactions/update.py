@@ -68,7 +68,9 @@ def save(write: Write, context: Context, interaction: str, status: int) -> None:
         store.supersede(write, row)
 
 
-def patch(resource_type: str, resource_id: str, change: Change, context: Context, *, if_match: Sequence[str] = ()) -> Answer:
+def patch(
+    resource_type: str, resource_id: str, change: Change, context: Context, *, if_match: Sequence[str] = ()
+) -> Answer:
     """Stores what `change` makes of the current version: 200. Raises NotFound, Gone and what update raises."""
     require(context.scope, "patch", resource_type)
 

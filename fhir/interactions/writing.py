@@ -44,7 +44,9 @@ def require_visible(current: Current | None, context: Context) -> None:
         raise NotFound(_("There is no such record."))
 
 
-def first_version(resource: dict[str, Any], context: Context, *, resource_id: str | None = None, method: Method) -> Write:
+def first_version(
+    resource: dict[str, Any], context: Context, *, resource_id: str | None = None, method: Method
+) -> Write:
     """The Write of a new resource; without `resource_id` it gets an id in the bucket of its patient."""
     resource_type = resource["resourceType"]
     named = _patients(resource, context)
@@ -68,7 +70,9 @@ def first_version(resource: dict[str, Any], context: Context, *, resource_id: st
     return _filled(write, resource, context)
 
 
-def next_version(resource: dict[str, Any], current: Current, context: Context, *, resource_id: str, method: Method) -> Write:
+def next_version(
+    resource: dict[str, Any], current: Current, context: Context, *, resource_id: str, method: Method
+) -> Write:
     """The Write that supersedes `current`; it lies where its patient is now."""
     resource_type = resource["resourceType"]
     bucket, pat = compartment.place(resource_type, resource_id, _patients(resource, context))

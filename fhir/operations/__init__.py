@@ -33,7 +33,12 @@ OPERATIONS: dict[str, Operation] = {
 
 
 def perform(
-    name: str, resource_type: str | None, resource_id: str | None, body: Body, pairs: list[tuple[str, str]], context: Context
+    name: str,
+    resource_type: str | None,
+    resource_id: str | None,
+    body: Body,
+    pairs: list[tuple[str, str]],
+    context: Context,
 ) -> Answer:
     """Runs an operation at the system, a type or an instance. Raises NotFound where it is not offered."""
     operation = OPERATIONS.get(name)
