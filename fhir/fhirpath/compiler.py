@@ -6,10 +6,11 @@ Generated functions take a node (JSON as `fhir.json.loads` gives it, structurall
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from fhir.fhirpath.ast import Expression
 from fhir.fhirpath.emitter import Branch, Branches, Scope, Shape
 from fhir.fhirpath.environment import Environment
 from fhir.fhirpath.exceptions import FhirPathError, FhirPathSyntaxError, FhirPathTypeError
@@ -20,13 +21,13 @@ from fhir.fhirpath.tree import actual
 from fhir.fhirpath.values import Items
 
 Values = Callable[[Any, Environment], list[Any]]
-Typed = Callable[[Any, Environment], Items]
+Typed = Callable[..., Items]
 Test = Callable[[Any, Environment], bool]
 Extraction = Callable[[Any, Environment], dict[str, list[tuple[str, Any]]]]
 Failures = Callable[[Any, Environment], list[str]]
 
 
-def compile_expression(expression: str, context_type: str, *, strict: bool = False) -> Values:
+def compile_expression(expression: str | Expression, context_type: str, *, strict: bool = False) -> Values:
     """The values of an expression: `f(node, environment) -> list`. Primitives that have only extensions are left out.
 
     `context_type` is the FHIR type of the node ("Patient", "Observation.component", "Quantity"), or "" for one known
@@ -41,38 +42,52 @@ def compile_expression(expression: str, context_type: str, *, strict: bool = Fal
     return values
 
 
-def compile_typed(expression: str, context_type: str, *, strict: bool = False) -> Typed:
-    """As `compile_expression`, with types: the function gives items `(type, value, extensions)`."""
+def compile_typed(
+    expression: str | Expression, context_type: str, *, strict: bool = False, item: bool = False
+) -> Typed:
+    """As `compile_expression`, with types: the function gives items `(type, value, extensions)`.
+
+    With `item`, the function takes an item instead of a bare node (so that extensions of a primitive focus are seen),
+    and a third parameter for `$index`.
+    """
     g = Generator(context_type, strict=strict)
-    branches = _guarded(expression, lambda: g.generate(parse(expression), Scope([g.root])))
+    scope = Scope([g.root])
+    if item:
+        g.root = g.focus_item(context_type)
+        scope = Scope([g.root], index="index")
+    branches = _guarded(expression, lambda: g.generate(_parsed(expression), scope))
     g.emitter.emit(f"return {g.items(branches)}")
-    return _function(g, expression)  # type: ignore[no-any-return]
+    return _function(g, str(expression), "node, env, index" if item else "node, env")  # type: ignore[no-any-return]
 
 
-def compile_boolean(expression: str, context_type: str) -> Test:
+def _parsed(expression: str | Expression) -> Expression:
+    return parse(expression) if isinstance(expression, str) else expression
+
+
+def compile_boolean(expression: str | Expression, context_type: str) -> Test:
     """Whether an invariant holds: `f(node, environment) -> bool`.
 
     Only true passes. An empty result fails, as in HL7's validator: the specification asks that the expression
     evaluates to true (https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.constraint.expression).
     """
     g = Generator(context_type, lenient=True)
-    code = _guarded(expression, lambda: g.true(parse(expression), Scope([g.root])))
+    code = _guarded(expression, lambda: g.true(_parsed(expression), Scope([g.root])))
     g.emitter.emit(f"return bool({code})")
-    return _function(g, expression)  # type: ignore[no-any-return]
+    return _function(g, str(expression))  # type: ignore[no-any-return]
 
 
-def compile_booleans(expressions: Mapping[str, str], context_type: str) -> Failures:
+def compile_booleans(expressions: Mapping[str, str | Expression], context_type: str) -> Failures:
     """All invariants of a type in one function: `f(node, environment) -> names of those that do not hold`."""
     g = Generator(context_type, lenient=True)
     g.emitter.emit("failed = []")
     for name, expression in expressions.items():
-        code = _guarded(expression, lambda e=expression: g.true(parse(e), Scope([g.root])))  # type: ignore[misc]
+        code = _guarded(expression, lambda e=expression: g.true(_parsed(e), Scope([g.root])))  # type: ignore[misc]
         g.emitter.emit(f"if not {code}: failed.append({name!r})")
     g.emitter.emit("return failed")
     return _function(g, f"{context_type} invariants")  # type: ignore[no-any-return]
 
 
-def compile_many(expressions: Mapping[str, str], context_type: str) -> Extraction:
+def compile_many(expressions: Mapping[str, str | Expression], context_type: str) -> Extraction:
     """Many expressions of one type in one straight-line function, for search.
 
     `f(node, environment) -> {name: [(FHIR type, value), …]}` with the names that have values only. The values of a
@@ -81,7 +96,7 @@ def compile_many(expressions: Mapping[str, str], context_type: str) -> Extractio
     g = Generator(context_type, bag=True, lenient=True)
     g.emitter.emit("found = {}")
     for name, expression in expressions.items():
-        branches = _guarded(expression, lambda e=expression: g.generate(parse(e), Scope([g.root])))  # type: ignore[misc]
+        branches = _guarded(expression, lambda e=expression: g.generate(_parsed(e), Scope([g.root])))  # type: ignore[misc]
         _collect(g, name, branches)
     g.emitter.emit("return found")
     return _function(g, f"{context_type} search")  # type: ignore[no-any-return]
@@ -120,17 +135,17 @@ def _pairs(g: Generator, branch: Branch, code: str) -> str:
     return f"[({_tag(g, branch, item)}, {item}) for {item} in {code}]"
 
 
-def _guarded(expression: str, generate: Callable[[], Any]) -> Any:
+def _guarded(expression: str | Expression, generate: Callable[[], Any]) -> Any:
     try:
         return generate()
     except RecursionError as error:
-        raise FhirPathSyntaxError("Nested too deeply", expression, 0) from error
+        raise FhirPathSyntaxError("Nested too deeply", str(expression), 0) from error
     except FhirPathTypeError as error:
         raise FhirPathTypeError(f"{error} in: {expression}") from error
 
 
-def _function(g: Generator, label: str) -> Any:
-    source = "\n".join(["def compiled(node, env):", *g.emitter.body()])
+def _function(g: Generator, label: str, parameters: str = "node, env") -> Any:
+    source = "\n".join([f"def compiled({parameters}):", *g.emitter.body()])
     names: dict[str, Any] = {"EMPTY": {}, **g.emitter.constants}
     try:
         exec(compile(source, f"<fhirpath {label[:60]}>", "exec"), names)
@@ -142,7 +157,7 @@ def _function(g: Generator, label: str) -> Any:
 
 
 @lru_cache(maxsize=1024)
-def _cached(expression: str, context_type: str) -> Values:
+def _cached(expression: str | Expression, context_type: str) -> Values:
     return compile_expression(expression, context_type)
 
 
@@ -155,13 +170,3 @@ def evaluate(
     """The values of an expression on a resource (or, with `context_type`, any node). Compiled forms are remembered."""
     kind = context_type if context_type is not None else str(resource.get("resourceType", ""))
     return _cached(expression, kind)(resource, Environment(resource, variables=variables))
-
-
-__all__: Iterable[str] = (
-    "compile_boolean",
-    "compile_booleans",
-    "compile_expression",
-    "compile_many",
-    "compile_typed",
-    "evaluate",
-)

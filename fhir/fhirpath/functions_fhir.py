@@ -168,5 +168,3 @@ def trace(environment: Environment, items: Items, name: Items, projected: Items 
         shown = items if projected is None else projected
         environment.trace(string_argument(name) or "", [value for _, value, _ in shown])
     return items
-
-

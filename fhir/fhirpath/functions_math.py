@@ -35,7 +35,8 @@ def absolute(environment: Environment, items: Items) -> Items:
         return []
     if family(item[0]) == "quantity":
         return [(item[0], item[1] | {"value": abs(item[1]["value"])}, None)]
-    return number(abs(_number(item, "abs")))
+    value = _number(item, "abs")
+    return number(value if value >= 0 else -value)
 
 
 def _number(item: Item, name: str) -> Number:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fhir.fhirpath import logic, navigation, operators, special, tree, values
+from fhir.definitions.structure import type_definition
+from fhir.fhirpath import logic, navigation, operators, special, tree
 from fhir.fhirpath.ast import (
     Binary,
     Call,
@@ -37,9 +38,7 @@ class Generator:
     invariants name elements that R4 does not have).
     """
 
-    def __init__(
-        self, context_type: str, *, bag: bool = False, strict: bool = False, lenient: bool = False
-    ) -> None:
+    def __init__(self, context_type: str, *, bag: bool = False, strict: bool = False, lenient: bool = False) -> None:
         self.emitter = Emitter()
         self.context_type = context_type
         self.bag = bag
@@ -53,6 +52,13 @@ class Generator:
             return Branch("", f"{self.runtime(wrap_node)}({code})", Shape.ITEMS, single=True)
         sibling = "None" if type_name and is_primitive(type_name) else None
         return Branch(type_name, code, Shape.ONE, sibling=sibling, sure=sure)
+
+    def focus_item(self, type_name: str) -> Branch:
+        """The focus where the function gets an item and not a bare node."""
+        if is_open(type_name):
+            return Branch("", "[node]", Shape.ITEMS, single=True)
+        sibling = "node[2]" if is_primitive(type_name) else "None"
+        return Branch(type_name, "node[1]", Shape.ONE, sibling=sibling, sure=sibling == "None")
 
     def runtime(self, function: Any) -> str:
         """The name under which generated code calls a function of the run time."""
@@ -115,7 +121,7 @@ class Generator:
     def resource_type(self) -> str:
         """The static type of `%resource`: certain where the context is a resource or lies inside one."""
         first = self.context_type.partition(".")[0]
-        known = bool(first) and navigation.known_type(first) and values.type_definition(first).kind == "resource"
+        known = bool(first) and navigation.known_type(first) and type_definition(first).kind == "resource"
         return first if known else "Resource"
 
     # -- branches to Python expressions
@@ -156,10 +162,9 @@ class Generator:
 
     def simple(self, branches: Branches) -> Branch | None:
         """The one bare string, number or boolean that a collection is, if that is known now."""
-        if len(branches) == 1 and branches[0].shape is Shape.ONE:
-            if branches[0].type and family(branches[0].type) in ("string", "number", "boolean"):
-                return branches[0]
-        return None
+        if len(branches) != 1 or branches[0].shape is not Shape.ONE or not branches[0].type:
+            return None
+        return branches[0] if family(branches[0].type) in ("string", "number", "boolean") else None
 
     # -- truth
 

@@ -110,9 +110,7 @@ def counterexample(g: Generator, e: Call, scope: Scope) -> str:
     found = [
         g.presence(f)
         for b in _base(g, e, scope)
-        for f in keep(
-            g, b, lambda inner: f"(not {g.true(criterion, inner)})", scope, Mode.PRESENCE, indexed=indexed
-        )
+        for f in keep(g, b, lambda inner: f"(not {g.true(criterion, inner)})", scope, Mode.PRESENCE, indexed=indexed)
     ]
     return f"({' or '.join(found)})" if found else "False"
 
@@ -258,15 +256,16 @@ def _plain_key(key: Expression) -> Expression:
 
 
 def sorted_items(keyed: list[tuple[list[Items], Item]], descending: tuple[bool, ...]) -> Items:
-    """Items in the order of their keys; an empty key comes first."""
+    """Items in the order of their keys; an empty key comes first in either direction, as HL7's tests have it."""
 
     def compare(a: tuple[list[Items], Item], b: tuple[list[Items], Item]) -> int:
         for x, y, down in zip(a[0], b[0], descending, strict=True):
             p, q = values.only(x), values.only(y)
             if p is None or q is None:
-                order = (p is not None) - (q is not None)
-            else:
-                order = values.order(p, q) or 0
+                if (p is None) != (q is None):
+                    return -1 if p is None else 1
+                continue
+            order = values.order(p, q) or 0
             if order:
                 return -order if down else order
         return 0

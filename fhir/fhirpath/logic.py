@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 BOOLEAN = "System.Boolean"
 LOGIC = ("and", "or", "xor", "implies")
 _SURE = frozenset(
-    "exists empty all allTrue anyTrue allFalse anyFalse subsetOf supersetOf isDistinct hasValue count".split()
+    [
+        "exists",
+        "empty",
+        "all",
+        "allTrue",
+        "anyTrue",
+        "allFalse",
+        "anyFalse",
+        "subsetOf",
+        "supersetOf",
+        "isDistinct",
+        "hasValue",
+        "count",
+    ]
 )
 Code = Callable[[], str]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from fhir.definitions.structure import Element, type_definition
+from fhir.definitions.structure import RESOURCE_TYPES, Element, type_definition
 from fhir.fhirpath import tree
 from fhir.fhirpath.ast import Expression, Member
 from fhir.fhirpath.emitter import Branch, Branches, Mode, Scope, Shape
@@ -139,7 +139,7 @@ def _primitive_node(g: Generator, branch: Branch) -> Branch:
 
 
 def _element(g: Generator, base: Branch, element: Element, mode: Mode, only: str | None) -> Branches:
-    keys = [(k, t) for k, t in element.keys() if only is None or not element.choice or could_be(t, only)]
+    keys = [(k, t) for k, t in element.keys() if only is None or not element.choice or could_be(t, only)]  # noqa: SIM118
     if base.shape is Shape.ITEMS:
         item = g.emitter.name("i")
         base = Branch(base.type, f"[{item}[1] for {item} in {base.code} if {item}[1] is not None]", Shape.LIST)
@@ -202,9 +202,8 @@ def narrow(g: Generator, branch: Branch, wanted: str, *, exact: bool) -> Branche
     if not is_open(branch.type) or (branch.type and conforms(branch.type, wanted, exact)):
         return [branch] if conforms(branch.type, wanted, exact) else []
     static = wanted.removeprefix("FHIR.")
-    if branch.shape is not Shape.ITEMS and known_type(static) and type_definition(static).kind == "resource":
-        if not is_open(static):
-            return [_resources(g, branch, static)]
+    if branch.shape is not Shape.ITEMS and static in RESOURCE_TYPES:
+        return [_resources(g, branch, static)]
     code = f"{g.runtime(tree.of_type)}({g.items([branch])}, {wanted!r})"
     return [Branch(_static(wanted), code, Shape.ITEMS, single=branch.single or branch.shape is Shape.ONE)]
 

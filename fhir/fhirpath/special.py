@@ -23,9 +23,9 @@ from fhir.fhirpath import (  # noqa: F401 - the functions_* modules register the
 from fhir.fhirpath.ast import Binary, Call, Expression, ExternalConstant, Indexer, Literal, Member
 from fhir.fhirpath.emitter import Branch, Branches, Mode, Scope, Shape
 from fhir.fhirpath.exceptions import FhirPathTypeError
-from fhir.fhirpath.registry import FUNCTIONS, RuntimeFunction
+from fhir.fhirpath.registry import FUNCTIONS, RuntimeFunction, string_argument
 from fhir.fhirpath.tree import is_primitive
-from fhir.fhirpath.values import family
+from fhir.fhirpath.values import family, only
 
 if TYPE_CHECKING:
     from fhir.fhirpath.generator import Generator
@@ -58,6 +58,8 @@ def _check_arguments(e: Call, minimum: int, maximum: int) -> None:
 
 
 def _runtime_call(g: Generator, e: Call, function: RuntimeFunction, scope: Scope) -> Branches:
+    if e.name in ("skip", "take", "tail"):
+        check_ordered(g, e.base)
     base = base_of(g, e, scope, Mode.ELEMENTS)
     arguments = [g.generate(a, scope) for a in e.arguments]
     if function.accepts and base and all(b.type and not _accepted(b, function) for b in base):
@@ -72,6 +74,12 @@ def _runtime_call(g: Generator, e: Call, function: RuntimeFunction, scope: Scope
         result = types.pop() if len(types) == 1 else ""
     code = f"{g.runtime(function.call)}({', '.join(codes)})"
     return [Branch(result, g.emitter.variable(code), Shape.ITEMS, single=bool(function.accepts))]
+
+
+def check_ordered(g: Generator, base: Expression | None) -> None:
+    """Refuse, if strict, to pick by position what has no order."""
+    if g.strict and isinstance(base, Call) and base.name in ("children", "descendants"):
+        raise FhirPathTypeError(f"The result of {base.name}() has no order")
 
 
 def _accepted(b: Branch, function: RuntimeFunction) -> bool:
@@ -96,6 +104,7 @@ def _direct_call(g: Generator, function: RuntimeFunction, base: Branches, argume
 
 def indexer(g: Generator, e: Indexer, scope: Scope, mode: Mode) -> Branches:
     """`base[index]`"""
+    check_ordered(g, e.base)
     base = g.generate(e.base, scope, Mode.ELEMENTS)
     if isinstance(e.index, Literal) and type(e.index.value) is int:
         return _at(g, base, e.index.value, f"[{e.index.value}:{e.index.value + 1}]")
@@ -124,16 +133,20 @@ def _at(g: Generator, base: Branches, position: int, cut: str) -> Branches:
 
 
 def _first(g: Generator, e: Call, scope: Scope, mode: Mode) -> Branches:
+    check_ordered(g, e.base)
     return _at(g, base_of(g, e, scope, Mode.ELEMENTS), 0, "[:1]")
 
 
 def _last(g: Generator, e: Call, scope: Scope, mode: Mode) -> Branches:
+    check_ordered(g, e.base)
     return _at(g, base_of(g, e, scope, Mode.ELEMENTS), -1, "[-1:]")
 
 
 def _of_type(g: Generator, e: Call, scope: Scope, mode: Mode) -> Branches:
     wanted = navigation.type_name(e.arguments[0])
     base = base_of(g, e, scope, mode, wanted)
+    if e.name == "as" and g.strict and any(b.shape is not Shape.ONE and not b.single for b in base):
+        g.emitter.emit(f"{g.runtime(only)}({g.items(base)})")
     return [b for branch in base for b in navigation.narrow(g, branch, wanted, exact=True)]
 
 
@@ -194,7 +207,7 @@ def _extension(g: Generator, e: Call, scope: Scope, mode: Mode) -> Branches:
     url: Expression = e.arguments[0]
     extensions = navigation.step(g, base_of(g, e, scope, Mode.ELEMENTS), "extension", mode)
     if not isinstance(url, (Literal, ExternalConstant)):
-        value = g.emitter.variable(f"{g.runtime(functions_fhir.string_argument)}({g.items(g.generate(url, scope))})")
+        value = g.emitter.variable(f"{g.runtime(string_argument)}({g.items(g.generate(url, scope))})")
         outer = Branch("System.String", value, Shape.ONE)
         return [f for b in extensions for f in iteration.keep(g, b, lambda s: _has_url(s, outer), scope, mode)]
     criterion = Binary(e.position, "=", Member(e.position, None, "url"), url)

@@ -44,7 +44,7 @@ class Moment:
 
 def _datetime(fields: tuple[int | Decimal, ...]) -> datetime:
     numbers = [int(f) for f in fields] + list(_LOWEST[len(fields) :])
-    return datetime(*numbers[:5], min(numbers[5], 59))  # type: ignore[misc,arg-type]
+    return datetime(*numbers[:5], min(numbers[5], 59))  # type: ignore[call-arg,arg-type]
 
 
 @lru_cache(maxsize=8192)

@@ -38,7 +38,8 @@ def steps(type_name: str) -> dict[str, tuple[Step, ...]]:
         return {}
     return {
         element.name: tuple(
-            Step(key, element.name, kind, element.max != 1, is_primitive(kind)) for key, kind in element.keys()
+            Step(key, element.name, kind, element.max != 1, is_primitive(kind))
+            for key, kind in element.keys()  # noqa: SIM118
         )
         for element in type_definition(type_name).elements.values()
     }

@@ -117,7 +117,7 @@ def _freeze(value: Any) -> Hashable:
         return frozenset((name, _freeze(child)) for name, child in value.items())
     if isinstance(value, list):
         return tuple(map(_freeze, value))
-    return (bool, value) if isinstance(value, bool) else value  # type: ignore[no-any-return]
+    return (bool, value) if isinstance(value, bool) else value
 
 
 def item_equal(a: Item, b: Item) -> bool | None:
@@ -257,7 +257,7 @@ def order(a: Item | None, b: Item | None) -> int | None:
         return None
     x, y = family(a[0]), family(b[0])
     if x == "string" == y or x == "number" == y:
-        return (a[1] > b[1]) - (a[1] < b[1])
+        return int(a[1] > b[1]) - int(a[1] < b[1])
     if x in _MOMENT and y in _MOMENT and (x == "time") == (y == "time"):
         p, q = moment(a), moment(b)
         return None if p is None or q is None else temporal.compare(p, q)

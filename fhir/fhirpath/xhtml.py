@@ -13,33 +13,90 @@ from xml.etree import ElementTree
 
 _NAMESPACE = "http://www.w3.org/1999/xhtml"
 _ELEMENTS = frozenset(
-    "div p span br hr h1 h2 h3 h4 h5 h6 b i u em strong small big tt sub sup bdo q cite code samp kbd var dfn abbr "
-    "acronym address blockquote pre ins del ul ol li dl dt dd a img map area table caption colgroup col thead tbody "
-    "tfoot tr th td".split()
+    [
+        "div",
+        "p",
+        "span",
+        "br",
+        "hr",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "b",
+        "i",
+        "u",
+        "em",
+        "strong",
+        "small",
+        "big",
+        "tt",
+        "sub",
+        "sup",
+        "bdo",
+        "q",
+        "cite",
+        "code",
+        "samp",
+        "kbd",
+        "var",
+        "dfn",
+        "abbr",
+        "acronym",
+        "address",
+        "blockquote",
+        "pre",
+        "ins",
+        "del",
+        "ul",
+        "ol",
+        "li",
+        "dl",
+        "dt",
+        "dd",
+        "a",
+        "img",
+        "map",
+        "area",
+        "table",
+        "caption",
+        "colgroup",
+        "col",
+        "thead",
+        "tbody",
+        "tfoot",
+        "tr",
+        "th",
+        "td",
+    ]
 )
-_GLOBAL = frozenset("title class id lang dir style accesskey tabindex".split())
+_GLOBAL = frozenset(["title", "class", "id", "lang", "dir", "style", "accesskey", "tabindex"])
 _ATTRIBUTES: dict[str, frozenset[str]] = {
-    "a": frozenset("href name rel rev charset hreflang type shape coords target".split()),
-    "img": frozenset("src alt longdesc height width usemap ismap border".split()),
+    "a": frozenset(["href", "name", "rel", "rev", "charset", "hreflang", "type", "shape", "coords", "target"]),
+    "img": frozenset(["src", "alt", "longdesc", "height", "width", "usemap", "ismap", "border"]),
     "map": frozenset(["name"]),
-    "area": frozenset("shape coords href nohref alt target".split()),
-    "table": frozenset("summary width border frame rules cellspacing cellpadding bgcolor align".split()),
+    "area": frozenset(["shape", "coords", "href", "nohref", "alt", "target"]),
+    "table": frozenset(
+        ["summary", "width", "border", "frame", "rules", "cellspacing", "cellpadding", "bgcolor", "align"]
+    ),
     "q": frozenset(["cite"]),
     "blockquote": frozenset(["cite"]),
-    "ins": frozenset("cite datetime".split()),
-    "del": frozenset("cite datetime".split()),
-    "ol": frozenset("start type compact".split()),
-    "ul": frozenset("type compact".split()),
-    "li": frozenset("value type".split()),
+    "ins": frozenset(["cite", "datetime"]),
+    "del": frozenset(["cite", "datetime"]),
+    "ol": frozenset(["start", "type", "compact"]),
+    "ul": frozenset(["type", "compact"]),
+    "li": frozenset(["value", "type"]),
     "dl": frozenset(["compact"]),
     "pre": frozenset(["width", "space"]),
     "br": frozenset(["clear"]),
-    "hr": frozenset("align noshade size width".split()),
+    "hr": frozenset(["align", "noshade", "size", "width"]),
 }
-_CELLS = frozenset("align valign char charoff width height bgcolor".split())
-_CELL_ELEMENTS = frozenset("colgroup col thead tbody tfoot tr th td".split())
-_CELL_ONLY = frozenset("span abbr axis headers scope rowspan colspan nowrap".split())
-_ALIGNED = frozenset("p div h1 h2 h3 h4 h5 h6 caption img".split())
+_CELLS = frozenset(["align", "valign", "char", "charoff", "width", "height", "bgcolor"])
+_CELL_ELEMENTS = frozenset(["colgroup", "col", "thead", "tbody", "tfoot", "tr", "th", "td"])
+_CELL_ONLY = frozenset(["span", "abbr", "axis", "headers", "scope", "rowspan", "colspan", "nowrap"])
+_ALIGNED = frozenset(["p", "div", "h1", "h2", "h3", "h4", "h5", "h6", "caption", "img"])
 _LINK = re.compile(r"(?:https?:|mailto:|tel:|#|[^:]*$)", re.IGNORECASE)
 _IMAGE = re.compile(r"(?:https?:|data:image/|#|[^:]*$)", re.IGNORECASE)
 _STYLE = re.compile(r"expression\s*\(|javascript:|vbscript:|@import|behavior\s*:|-moz-binding", re.IGNORECASE)

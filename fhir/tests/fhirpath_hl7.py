@@ -74,7 +74,7 @@ def _complex(node: ElementTree.Element, type_name: str) -> dict[str, Any]:
     keys = {
         key: (kind, element.max != 1)
         for element in type_definition(type_name).elements.values()
-        for key, kind in element.keys()
+        for key, kind in element.keys()  # noqa: SIM118
     }
     for child in node:
         if child.tag.startswith(_XHTML):

@@ -38,7 +38,7 @@ def read(name: str) -> dict:
 
 
 def outcome(case: Case) -> str:
-    """"" when the case passes, else what happened."""
+    """ "" when the case passes, else what happened."""
     node = read(case.input or "patient-example.xml")
     try:
         environment = Environment(node, now=datetime.now().astimezone())
