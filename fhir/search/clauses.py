@@ -26,7 +26,7 @@ FALSE = Fragment("FALSE")
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A row of `resource` in a statement. `bucket` is set where it is known, and then is on every table reached from it.
+    """A row of `resource` in a statement. `bucket`, where it is known, is on every table reached from the row.
 
     `hidden` hides conditions on terms from the index on terms, for statements in which another index leads.
     `policy` is what the caller may see, for further rows of `resource` that a clause looks at.
@@ -272,7 +272,7 @@ class Strings:
 
 @dataclass(frozen=True, slots=True)
 class CodeValue:
-    """A code between `first` and `last` beside a number that passes the tests: those of `low` look at column lo only."""
+    """A code between `first` and `last` beside a number that passes all of the tests."""
 
     first: int
     last: int
@@ -337,13 +337,14 @@ class Chain:
         inner = alias.inner()
         condition = self.clause.sql(inner)
         policy = TRUE if alias.policy is None else alias.policy.sql(inner)
+        of_type = TRUE if names_type(self.clause) else Types((self.target,)).sql(inner)
         terms = ", ".join(f"{inner.name}.terms[1] # %s::bigint" for _ in self.parameters)
         text = (
-            f"{alias.name}.terms && (SELECT array_agg(t) FROM (SELECT unnest(ARRAY[{terms}]) t FROM resource {inner.name}"
-            f" WHERE {inner.name}.type = %s::smallint AND NOT {inner.name}.deleted AND {policy.text}"
+            f"{alias.name}.terms && (SELECT array_agg(t) FROM (SELECT unnest(ARRAY[{terms}]) t"
+            f" FROM resource {inner.name} WHERE {of_type.text} AND NOT {inner.name}.deleted AND {policy.text}"
             f" AND {condition.text}) {inner.name}s)"
         )
-        return Fragment(text, (*self.parameters, self.target, *policy.parameters, *condition.parameters))
+        return Fragment(text, (*self.parameters, *of_type.parameters, *policy.parameters, *condition.parameters))
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,17 +364,28 @@ class Has:
         inner = alias.inner()
         condition = self.clause.sql(inner)
         policy = TRUE if alias.policy is None else alias.policy.sql(inner)
+        of_type = TRUE if names_type(self.clause) else Types((self.source,)).sql(inner)
         where = (
-            f"FROM resource {inner.name} WHERE {inner.name}.type = %s::smallint AND NOT {inner.name}.deleted"
+            f"FROM resource {inner.name} WHERE {of_type.text} AND NOT {inner.name}.deleted"
             f" AND {inner.name}.present & %s::bigint <> 0 AND {policy.text} AND {condition.text}"
         )
-        parameters = (self.source, self.mask, *policy.parameters, *condition.parameters)
+        parameters = (*of_type.parameters, self.mask, *policy.parameters, *condition.parameters)
         if self.through_pat:
             return Fragment(f"{alias.name}.pat IN (SELECT {inner.name}.pat {where})", parameters)
         terms = ", ".join(f"{alias.name}.terms[1] # %s::bigint" for _ in self.parameters)
-        text = (
-            f"ARRAY[{terms}] && (SELECT array_agg(t) FROM (SELECT unnest({inner.name}.terms) t {where}) {inner.name}s)"
-        )
+        found = f"SELECT array_agg(t) FROM (SELECT unnest({inner.name}.terms) t {where}) {inner.name}s"
+        text = f"ARRAY[{terms}] && ({found})"
         if len(self.parameters) == 1:
             text = f"({terms}) IN (SELECT unnest({inner.name}.terms) {where})"
         return Fragment(text, (*self.parameters, *parameters))
+
+
+def names_type(clause: Clause) -> bool:
+    """Whether only resources of one type can meet the clause, so that no condition on the type is needed beside it."""
+    if isinstance(clause, AllOf):
+        return any(names_type(c) for c in clause.clauses)
+    if isinstance(clause, AnyOf):
+        return all(names_type(c) for c in clause.clauses)
+    if isinstance(clause, Has):
+        return not clause.through_pat
+    return isinstance(clause, Terms | Types | Ranges | Strings | CodeValues | Near | Chain | Ids | Nothing)

@@ -62,11 +62,6 @@ def own_term(resource_type: str, resource_id: str) -> int:
     return hash64(f"{resource_type}/{resource_id}")
 
 
-def compartment_term(patient_id: str) -> int:
-    """Marks a resource that is in the compartment of a patient who does not decide its place."""
-    return hash64(f"compartment|Patient/{patient_id}")
-
-
 @lru_cache(maxsize=1 << 16)
 def coding_hashes(system: str | None, code: str | None) -> tuple[int, ...]:
     """The forms in which a Coding is searched: code, system and code, system alone."""
@@ -82,7 +77,7 @@ def identifier_hashes(system: str | None, value: str | None) -> tuple[int, ...]:
     return coding_hashes.__wrapped__(system, value)
 
 
-# A code with a number beside it lies at 64 bits of which the first 44 are parameter and code and the last 20 the system,
+# A code with a number beside it lies at 64 bits: the first 44 are parameter and code, the last 20 the system,
 # so that one row serves both: a code in any system is a range of such numbers.
 _SYSTEM_BITS = 20
 _SYSTEM_MASK = (1 << _SYSTEM_BITS) - 1

@@ -139,7 +139,7 @@ def _step(walked: _Walked, name: str) -> _Walked | None:
     if len(found) != 1:
         return None
     element = found[0]
-    keys = tuple(key for key, _type in element.keys())
+    keys = tuple(key for key, _type in element.keys())  # noqa: SIM118
     step = Step(keys, element.max != 1)
     return element.types, element.targets + element.canonical_targets, element.binding, (*walked[3], step)
 

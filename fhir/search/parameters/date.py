@@ -141,6 +141,12 @@ def parse(parameter: Parameter, modifier: str | None, values: list[str]) -> Clau
     return Ranges(numbers, tests, parameter.code)
 
 
+def bounds(text: str, code: str) -> Interval:
+    """[lo, hi) in microseconds of a date in the parameter `code`. Raises InvalidRequest."""
+    asked = test(code, "eq" + text)
+    return asked.lo, asked.hi
+
+
 def test(code: str, value: str) -> Test:
     """The comparison that a value with its prefix asks for. Raises InvalidRequest."""
     prefix, text = first_in(value, PREFIXES)
@@ -148,8 +154,10 @@ def test(code: str, value: str) -> Test:
         # A plus in a query string is read as a space.
         lo, hi = interval(text.replace(" ", "+"))
     except (ValueError, OverflowError):
-        message = _("“%(value)s” is not a date that can be searched for in “%(code)s”: write YYYY, YYYY-MM, YYYY-MM-DD or "
-                    "a time such as 2024-05-31T10:30:00Z, after one of eq ne gt lt ge le sa eb ap or nothing.")  # fmt: skip
+        message = _(
+            "“%(value)s” is not a date that can be searched for in “%(code)s”: write YYYY, YYYY-MM, YYYY-MM-DD or a "
+            "time such as 2024-05-31T10:30:00Z, after one of eq ne gt lt ge le sa eb ap, or none."
+        )
         raise bad_value(code, value, message) from None
     if prefix == "ap":
         width = _APPROXIMATELY * abs(time.time() * 1e6 - lo)

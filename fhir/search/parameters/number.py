@@ -1,4 +1,4 @@
-"""Numbers (https://hl7.org/fhir/R4/search.html#number): 100 stands for [99.5, 100.5) unless a prefix compares the value."""
+"""Numbers (https://hl7.org/fhir/R4/search.html#number): 100 stands for [99.5, 100.5) unless a prefix compares it."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test(code: str, value: str, units: tuple[tuple[int, int], ...] = ()) -> Test
     prefix, text = first_in(value, PREFIXES)
     # A plus in a query string is read as a space.
     if not _FORM.fullmatch(text.strip()):
-        message = _("“%(value)s” is not a number that can be searched for in “%(code)s”: write a number such as 100, 5.40 "
-                    "or 1.2e-3, after one of eq ne gt lt ge le sa eb ap or nothing.")  # fmt: skip
+        message = _("“%(value)s” is not a number that can be searched for in “%(code)s”: write a number such as 100, "
+                    "5.40 or 1.2e-3, after one of eq ne gt lt ge le sa eb ap or nothing.")  # fmt: skip
         raise bad_value(code, value, message)
     number = Decimal(text.strip())
     half = abs(number) * _APPROXIMATELY if prefix == "ap" else precision(number)

@@ -12,10 +12,10 @@ from fhir.search import hashing
 from fhir.search.catalogue import Parameter
 from fhir.search.clauses import Clause, Nothing
 
-from . import string, token
+from . import token
 from .text import bad_modifier, bad_value, unescape
 
-MODIFIERS = ("missing", "identifier", "[type]", "text", "above", "below")
+MODIFIERS = ("missing", "identifier", "[type]", "above", "below")
 _LOCAL = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(/_history/[A-Za-z0-9\-.]{1,64})?")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
@@ -25,7 +25,11 @@ _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 def literal(value: Any) -> str | None:
     """The text of a Reference, canonical or uri; None for what points into the resource itself or nowhere."""
-    text = value.get("reference") if type(value) is dict else value
+    if type(value) is dict:
+        # Of a Bundle the first entry itself is the value.
+        text = f"{value['resourceType']}/{value.get('id')}" if "resourceType" in value else value.get("reference")
+    else:
+        text = value
     if type(text) is not str or not text or text[0] == "#":
         return None
     return text
@@ -58,9 +62,6 @@ def parse(parameter: Parameter, modifier: str | None, values: list[str], base_ur
     if modifier == "identifier":
         found = [h for value in values for h in token.asked(parameter, value)]
         return token.terms(parameter, found, ":identifier")
-    if modifier == "text":
-        numbers = tuple(hashing.parameter_number(parameter.resource_type, f"{c}:text") for c in parameter.stored_as)
-        return string.clause(numbers, "prefix", [unescape(value) for value in values], parameter.code)
     if modifier in ("above", "below"):
         return _hierarchy(parameter, modifier, values)
     targets = parameter.targets
@@ -103,5 +104,5 @@ def _hierarchy(parameter: Parameter, modifier: str, values: list[str]) -> Clause
     from . import uri
 
     if not parameter.types & {"canonical", "uri"}:
-        raise bad_modifier(parameter.code, modifier, MODIFIERS[:4])
+        raise bad_modifier(parameter.code, modifier, MODIFIERS[:3])
     return uri.parse(parameter, modifier, values)

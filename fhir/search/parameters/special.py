@@ -26,7 +26,7 @@ def position(value: Any) -> tuple[float, float] | None:
 
 
 def parse(parameter: Parameter, modifier: str | None, values: list[str]) -> Clause:
-    """The clause of one repetition: `latitude|longitude|distance|unit`, the last two if wanted. Raises InvalidRequest."""
+    """The clause of one repetition: `latitude|longitude`, then `|distance|unit` if wanted. Raises InvalidRequest."""
     if modifier is not None:
         raise bad_modifier(parameter.code, modifier, ("missing",))
     return AnyOf(tuple(_near(parameter, value) for value in values))

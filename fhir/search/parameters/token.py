@@ -126,8 +126,8 @@ def asked(parameter: Parameter, value: str) -> list[int]:
     """The hashes that a value `code`, `system|code`, `|code` or `system|` asks for; none if it can match nothing."""
     parts = [unescape(part) for part in split(value, "|")]
     if len(parts) > 2 or not any(parts):
-        message = _("“%(value)s” cannot be searched for in “%(code)s”: write code, system|code, |code or system|, with a "
-                    "backslash before each “|” that belongs to a value.")  # fmt: skip
+        message = _("“%(value)s” cannot be searched for in “%(code)s”: write code, system|code, |code or system|, with "
+                    "a backslash before each “|” that belongs to a value.")  # fmt: skip
         raise bad_value(parameter.code, value, message)
     if len(parts) == 1:
         return _any_system(parameter, parts[0])

@@ -1,0 +1,286 @@
+"""From a resource to its index rows: every parameter of its type, evaluated and hashed at write time.
+
+Each type gets one compiled function for its expressions (fhir.fhirpath) and one small writer for each parameter. What
+they share is stored once: see fhir.search.catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from fhir.compartment import patients
+from fhir.definitions.search_parameters import clinical_date
+from fhir.definitions.structure import PRIMITIVE_TYPES, RESOURCE_TYPES
+from fhir.fhirpath import Environment, compile_many
+from fhir.ids import compartment_term
+from fhir.index_rows import NO_DATE, IndexRows
+
+from . import composites, hashing
+from .catalogue import COLUMNS, Parameter, parameters
+from .parameters import date, number, quantity, reference, special, string, token, uri
+
+Values = list[tuple[str, Any]]
+Writer = Callable[["Rows", Values], None]
+
+
+class Rows:
+    """What is gathered for one resource."""
+
+    __slots__ = ("base_url", "code_values", "dates", "present", "ranges", "strings", "terms")
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
+        self.terms: set[int] = set()
+        self.present = 0
+        self.dates: dict[str, float] = {}
+        self.ranges: dict[tuple[int, int | None, float, float], None] = {}
+        self.strings: dict[tuple[int, str, str], None] = {}
+        self.code_values: dict[tuple[int, int | None, float, float], None] = {}
+
+
+def index(resource: dict[str, Any], base_url: str) -> IndexRows:
+    """The index rows of a resource that has its id. `base_url` is the FHIR base without a final slash.
+
+    The first term is the resource's own, which references to it are made of; the others follow in order.
+    """
+    resource_type = resource["resourceType"]
+    plan = _plan(resource_type)
+    environment = Environment(resource=resource)
+    rows = Rows(base_url)
+    found = plan.extract(resource, environment)
+    for code, values in found.items():
+        plan.writers[code](rows, [_plain(*item) if item[0] == "Extension" else item for item in values])
+    for composite in plan.composites:
+        composite(rows, resource, environment)
+    named = tuple(patients(resource, base_url))
+    if resource_type == "Patient":
+        named = (resource["id"], *(name for name in named if name != resource["id"]))
+    for other in named[1:]:
+        rows.terms.add(compartment_term(other))
+    return IndexRows(
+        terms=[hashing.own_term(resource_type, resource["id"]), *sorted(rows.terms)],
+        present=rows.present | plan.always,
+        sdate=rows.dates.get(plan.clinical or "", NO_DATE),
+        ranges=list(rows.ranges),
+        strings=list(rows.strings),
+        code_values=list(rows.code_values),
+        patients=named,
+    )
+
+
+def prepare() -> None:
+    """Compiles the readers of all types, so that workers share them."""
+    for resource_type in RESOURCE_TYPES:
+        _plan(resource_type)
+
+
+def _plain(_type: str, extension: dict[str, Any]) -> tuple[str, Any]:
+    """The value of an extension, where an expression ends at the extension itself."""
+    for key, value in extension.items():
+        if key.startswith("value"):
+            name = key[5:]
+            primitive = name[0].lower() + name[1:]
+            return (primitive if primitive in PRIMITIVE_TYPES else name), value
+    return "Extension", None
+
+
+class _Plan:
+    """How a type is read: the compiled expressions, a writer for each, the composites."""
+
+    __slots__ = ("always", "clinical", "composites", "extract", "writers")
+
+    def __init__(self, resource_type: str) -> None:
+        known = parameters(resource_type)
+        elsewhere = {code for p in known.values() for code in p.pieces.values()}
+        read = [
+            p
+            for p in known.values()
+            if p.code not in COLUMNS and p.code not in elsewhere and p.type != "composite" and p.code in p.stored_as
+        ]
+        self.extract = compile_many({p.code: p.expression for p in read}, resource_type)
+        self.writers = {p.code: _writer(p, known) for p in read}
+        self.composites = composites.readers(resource_type)
+        self.always = sum(known[code].mask for code in COLUMNS)
+        date_code = clinical_date(resource_type)
+        self.clinical = known[date_code].stored_as[0] if date_code else None
+
+
+@cache
+def _plan(resource_type: str) -> _Plan:
+    return _Plan(resource_type)
+
+
+def _bits(parameter: Parameter, known: Any) -> int:
+    """The bits of all parameters that have a value when this one has; those with a filter set their own."""
+    return sum(
+        p.mask
+        for p in known.values()
+        if parameter.code in p.stored_as
+        and p.code not in parameter.pieces.values()
+        and not any(b.target for b in p.branches)
+    ) | (parameter.mask if not any(b.target for b in parameter.branches) else 0)
+
+
+def _writer(parameter: Parameter, known: Any) -> Writer:
+    makers: dict[str, Callable[[Parameter, int, Any], Writer]] = {
+        "token": _tokens,
+        "reference": _references,
+        "string": _strings,
+        "date": _dates,
+        "number": _numbers,
+        "quantity": _quantities,
+        "uri": _uris,
+        "special": _positions,
+    }
+    return makers[parameter.type](parameter, _bits(parameter, known), known)
+
+
+def _tokens(parameter: Parameter, bits: int, _known: Any) -> Writer:
+    base = hashing.parameter_hash(parameter.resource_type, parameter.code)
+    typed = hashing.parameter_hash(parameter.resource_type, parameter.code + ":of-type")
+    text = hashing.parameter_number(parameter.resource_type, parameter.code + ":text")
+    hashes = token.hashes
+
+    def write(rows: Rows, values: Values) -> None:
+        terms = rows.terms
+        for fhir_type, value in values:
+            for h in hashes(fhir_type, value):
+                terms.add(base ^ h)
+            if fhir_type == "Identifier":
+                for h in token.typed_hashes(value):
+                    terms.add(typed ^ h)
+            if type(value) is dict:
+                for words in token.texts(fhir_type, value):
+                    rows.strings[text, string.fold(words), words] = None
+        rows.present |= bits
+
+    return write
+
+
+def _references(parameter: Parameter, bits: int, known: Any) -> Writer:
+    base = hashing.parameter_hash(parameter.resource_type, parameter.code)
+    by_identifier = hashing.parameter_hash(parameter.resource_type, parameter.code + ":identifier")
+    below = hashing.parameter_hash(parameter.resource_type, parameter.code + uri.BELOW)
+    # Bits of the parameters that look only at references to one type.
+    by_type: dict[str, int] = {}
+    for p in known.values():
+        if parameter.code in p.stored_as:
+            for branch in p.branches:
+                if branch.target:
+                    by_type[branch.target] = by_type.get(branch.target, 0) | p.mask
+
+    def write(rows: Rows, values: Values) -> None:
+        terms = rows.terms
+        present = bits
+        for fhir_type, value in values:
+            text = reference.literal(value)
+            if text is not None:
+                forms = reference.forms(text, rows.base_url)
+                for form in forms:
+                    terms.add(base ^ hashing.reference(form))
+                if by_type:
+                    present |= by_type.get(reference.target_type(forms[0]) or "", 0)
+                if fhir_type in ("canonical", "uri"):
+                    for above in uri.ancestors(text):
+                        terms.add(below ^ hashing.uri(above))
+            if fhir_type == "Reference" and len(value) > 1:
+                if by_type and "type" in value:
+                    present |= by_type.get(value["type"], 0)
+                identifier = value.get("identifier")
+                if identifier:
+                    for h in hashing.identifier_hashes(identifier.get("system"), identifier.get("value")):
+                        terms.add(by_identifier ^ h)
+        rows.present |= present
+
+    return write
+
+
+def _strings(parameter: Parameter, bits: int, known: Any) -> Writer:
+    own = hashing.parameter_number(parameter.resource_type, parameter.code)
+    pieces = {
+        element: (hashing.parameter_number(parameter.resource_type, code), known[code].mask)
+        for element, code in parameter.pieces.items()
+    }
+    fold, texts = string.fold, string.texts
+
+    def write(rows: Rows, values: Values) -> None:
+        for fhir_type, value in values:
+            for element, text in texts(fhir_type, value, pieces):
+                column, piece = (own, 0) if element is None else pieces[element]
+                rows.strings[column, fold(text), text] = None
+                rows.present |= piece
+        rows.present |= bits
+
+    return write
+
+
+def _dates(parameter: Parameter, bits: int, _known: Any) -> Writer:
+    column, code = hashing.parameter_number(parameter.resource_type, parameter.code), parameter.code
+
+    def write(rows: Rows, values: Values) -> None:
+        for fhir_type, value in values:
+            interval = date.of_value(fhir_type, value)
+            if interval is not None:
+                rows.ranges[column, None, interval[0], interval[1]] = None
+                earliest = rows.dates.get(code)
+                rows.dates[code] = interval[0] if earliest is None else min(earliest, interval[0])
+        rows.present |= bits
+
+    return write
+
+
+def _numbers(parameter: Parameter, bits: int, _known: Any) -> Writer:
+    column = hashing.parameter_number(parameter.resource_type, parameter.code)
+
+    def write(rows: Rows, values: Values) -> None:
+        for fhir_type, value in values:
+            interval = number.of_value(fhir_type, value)
+            if interval is not None:
+                rows.ranges[column, None, interval[0], interval[1]] = None
+        rows.present |= bits
+
+    return write
+
+
+def _quantities(parameter: Parameter, bits: int, _known: Any) -> Writer:
+    column = hashing.parameter_number(parameter.resource_type, parameter.code)
+
+    def write(rows: Rows, values: Values) -> None:
+        for fhir_type, value in values:
+            row = quantity.of_value(fhir_type, value)
+            if row is not None:
+                rows.ranges[column, row[0], row[1], row[2]] = None
+        rows.present |= bits
+
+    return write
+
+
+def _uris(parameter: Parameter, bits: int, _known: Any) -> Writer:
+    base = hashing.parameter_hash(parameter.resource_type, parameter.code)
+    below = hashing.parameter_hash(parameter.resource_type, parameter.code + uri.BELOW)
+
+    def write(rows: Rows, values: Values) -> None:
+        for _type, value in values:
+            for h in uri.hashes(value):
+                rows.terms.add(base ^ h)
+            if type(value) is str:
+                for above in uri.ancestors(value):
+                    rows.terms.add(below ^ hashing.uri(above))
+        rows.present |= bits
+
+    return write
+
+
+def _positions(parameter: Parameter, bits: int, _known: Any) -> Writer:
+    column = hashing.parameter_number(parameter.resource_type, parameter.code)
+
+    def write(rows: Rows, values: Values) -> None:
+        for _type, value in values:
+            point = special.position(value)
+            if point is not None:
+                rows.ranges[column, None, point[0], point[1]] = None
+        rows.present |= bits
+
+    return write
