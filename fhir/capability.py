@@ -1,14 +1,14 @@
 """The CapabilityStatement, from the definitions and from what this server does.
 
-https://hl7.org/fhir/R4/capabilitystatement.html. What is listed in this module is what is routed: tests compare the
-two, so that a new interaction or operation is announced here or the tests fail.
+https://hl7.org/fhir/R4/capabilitystatement.html. What is listed in this module is what is routed: tests ask the
+server for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.utils import translation
@@ -19,7 +19,6 @@ from clinical_records import __version__
 from .content import FHIR_JSON, JSON_PATCH
 from .definitions.search_parameters import all_parameters
 from .definitions.structure import RESOURCE_TYPES, is_subtype
-from .definitions.table import table
 from .search import catalogue
 
 # When what the statement says last changed, for CapabilityStatement.date.
@@ -37,9 +36,6 @@ TYPE_INTERACTIONS = (
     "search-type",
 )
 SYSTEM_INTERACTIONS = ("transaction", "batch", "search-system", "history-system")
-
-# Ids of the official OperationDefinitions that fhir.operations answers.
-OPERATIONS = ("Resource-validate",)
 
 # Types of search parameters that fhir.search answers, and whether it answers _include and _revinclude.
 SEARCH_TYPES = frozenset({"token", "reference", "string", "date", "uri", "number", "quantity", "composite"})
@@ -61,15 +57,18 @@ _TRIAL_USE = frozenset(
         "security",
     }
 )
-_OPERATION_BASE = "http://hl7.org/fhir/OperationDefinition/"
 
 
-def statement(base_url: str, language: str, *, normative: bool = False) -> dict[str, Any]:
+def statement(
+    base_url: str, language: str, operations: Mapping[str, Operation], *, normative: bool = False
+) -> dict[str, Any]:
     """The CapabilityStatement of the server at `base_url`, its words in `language` ("es", "en").
 
-    `normative` leaves out the elements that R4 marks for trial use (mode=normative).
+    `operations` are those that are routed, by name. `normative` leaves out the elements that R4 marks for trial use
+    (mode=normative).
     """
     with translation.override(language):
+        rest = _rest(base_url, operations)
         return {
             "resourceType": "CapabilityStatement",
             "language": language,
@@ -85,18 +84,26 @@ def statement(base_url: str, language: str, *, normative: bool = False) -> dict[
             "fhirVersion": "4.0.1",
             "format": ["json", FHIR_JSON],
             "patchFormat": [JSON_PATCH, FHIR_JSON],
-            "rest": [_normative(_rest(base_url)) if normative else _rest(base_url)],
+            "rest": [_normative(rest) if normative else rest],
         }
 
 
-def _rest(base_url: str) -> dict[str, Any]:
-    return {
-        "mode": "server",
-        "security": _security(base_url),
-        "resource": [_resource(name) for name in RESOURCE_TYPES],
-        "interaction": _codes(SYSTEM_INTERACTIONS),
-        "searchParam": _common_parameters(),
-    }
+def _rest(base_url: str, operations: Mapping[str, Operation]) -> dict[str, Any]:
+    return _filled(
+        {
+            "mode": "server",
+            "security": _security(base_url),
+            "resource": [_resource(name, operations) for name in RESOURCE_TYPES],
+            "interaction": _codes(SYSTEM_INTERACTIONS),
+            "searchParam": _common_parameters(),
+            "operation": _operations(operations, None),
+        }
+    )
+
+
+def _filled(element: dict[str, Any]) -> dict[str, Any]:
+    """Without empty arrays: JSON of FHIR has none."""
+    return {key: value for key, value in element.items() if value != []}
 
 
 def _normative(rest: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +125,7 @@ def _security(base_url: str) -> dict[str, Any]:
     }
 
 
-def _resource(name: str) -> dict[str, Any]:
+def _resource(name: str, operations: Mapping[str, Operation]) -> dict[str, Any]:
     described = {
         "type": name,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{name}",
@@ -134,9 +141,9 @@ def _resource(name: str) -> dict[str, Any]:
         "searchInclude": _includes(name) if INCLUDES else [],
         "searchRevInclude": _reverse_includes().get(name, []) if INCLUDES else [],
         "searchParam": _search_parameters(name),
-        "operation": _operations(name),
+        "operation": _operations(operations, name),
     }
-    return {key: value for key, value in described.items() if value != []}
+    return _filled(described)
 
 
 def _codes(codes: Iterable[str]) -> list[dict[str, str]]:
@@ -200,16 +207,27 @@ def _reverse_includes() -> Mapping[str, list[str]]:
 # --- operations
 
 
-def _operations(resource_type: str) -> list[dict[str, str]]:
+class Operation(Protocol):
+    """An operation as fhir.operations offers it: `levels` of "s" system, "t" type, "i" instance; `types` None for all."""
+
+    @property
+    def levels(self) -> str: ...
+
+    @property
+    def definition(self) -> str: ...
+
+    @property
+    def types(self) -> tuple[str, ...] | None: ...
+
+
+def _operations(operations: Mapping[str, Operation], resource_type: str | None) -> list[dict[str, str]]:
+    """The operations of a type, or, for None, of the system."""
     return [
-        {"name": operation["code"], "definition": operation["url"]}
-        for operation in served_operations()
-        if any(is_subtype(resource_type, base) for base in operation["on"])
+        {"name": name, "definition": operation.definition}
+        for name, operation in operations.items()
+        if ("s" in operation.levels if resource_type is None else _is_offered(operation, resource_type))
     ]
 
 
-@cache
-def served_operations() -> tuple[dict[str, Any], ...]:
-    """What the definitions say of OPERATIONS: {code, url, on: types, at: letters of s(ystem), t(ype), i(nstance)}."""
-    urls = {_OPERATION_BASE + name for name in OPERATIONS}
-    return tuple(operation for operation in table()["operations"] if operation["url"] in urls)
+def _is_offered(operation: Operation, resource_type: str) -> bool:
+    return operation.levels != "s" and (operation.types is None or resource_type in operation.types)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.texts import lazy_text
 from fhir import capability, json
 from fhir.exceptions import InvalidRequest
+from fhir.operations import OPERATIONS
 
 from . import Answer, Context
 
@@ -45,11 +46,11 @@ def _check_mode(mode: str) -> None:
 @lru_cache(maxsize=8)
 def rendered(base_url: str, language: str, normative: bool) -> tuple[bytes, int]:
     """(JSON text, a number that changes when the text does)."""
-    body = json.dumps(capability.statement(base_url, language, normative=normative))
+    body = json.dumps(capability.statement(base_url, language, OPERATIONS, normative=normative))
     return body, xxhash.xxh3_64_intdigest(body) >> 1
 
 
 def prepare() -> None:
     """Builds what every statement needs, before the workers fork."""
     for language in ("es", "en"):
-        capability.statement("", language)
+        capability.statement("", language, OPERATIONS)

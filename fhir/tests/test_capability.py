@@ -13,6 +13,7 @@ from fhir.definitions.structure import RESOURCE_TYPES
 from fhir.exceptions import InvalidRequest
 from fhir.interactions import Context
 from fhir.interactions.capabilities import capabilities
+from fhir.operations import OPERATIONS
 from fhir.validation import validate
 
 BASE = "https://records.example/fhir/R4"
@@ -76,23 +77,41 @@ def test_parameters_of_all_types_are_stated_for_the_system() -> None:
 
 def test_includes_are_stated_where_they_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capability, "INCLUDES", True)
-    statement = capability.statement(BASE, "en")
+    statement = capability.statement(BASE, "en", OPERATIONS)
     described = {resource["type"]: resource for resource in statement["rest"][0]["resource"]}
     assert "Observation:subject" in described["Observation"]["searchInclude"]
     assert "Observation:subject" in described["Patient"]["searchRevInclude"]
     assert "Observation:subject" not in described["Organization"]["searchRevInclude"]
     assert not any(issue.severity == "error" for issue in validate(statement))
     monkeypatch.setattr(capability, "INCLUDES", False)
-    patient = capability.statement(BASE, "en")["rest"][0]["resource"][RESOURCE_TYPES.index("Patient")]
+    patient = capability.statement(BASE, "en", OPERATIONS)["rest"][0]["resource"][RESOURCE_TYPES.index("Patient")]
     assert "searchInclude" not in patient
     assert "searchRevInclude" not in patient
 
 
-def test_operations_are_those_of_the_list() -> None:
-    for resource in resources().values():
-        urls = [each["definition"] for each in resource.get("operation", [])]
-        assert "http://hl7.org/fhir/OperationDefinition/Resource-validate" in urls
-    assert {row["url"].rsplit("/", 1)[1] for row in capability.served_operations()} == set(capability.OPERATIONS)
+def test_operations_are_those_that_are_routed() -> None:
+    for resource_type, resource in resources().items():
+        expected = {
+            name: operation.definition
+            for name, operation in OPERATIONS.items()
+            if operation.levels != "s" and (operation.types is None or resource_type in operation.types)
+        }
+        assert {each["name"]: each["definition"] for each in resource.get("operation", [])} == expected
+        assert "validate" in expected
+    system = {each["name"] for each in stated()["rest"][0].get("operation", [])}
+    assert system == {name for name, operation in OPERATIONS.items() if "s" in operation.levels}
+
+
+def test_operations_of_the_system_and_of_some_types_are_placed() -> None:
+    offered = {
+        "everywhere": SimpleNamespace(levels="s", definition="urn:s", types=None),
+        "some": SimpleNamespace(levels="sti", definition="urn:some", types=("Patient",)),
+    }
+    rest = capability.statement(BASE, "en", offered)["rest"][0]
+    assert [each["name"] for each in rest["operation"]] == ["everywhere", "some"]
+    named = {resource["type"]: resource.get("operation") for resource in rest["resource"]}
+    assert named["Patient"] == [{"name": "some", "definition": "urn:some"}]
+    assert named["Observation"] is None
 
 
 def test_security_says_how_to_get_a_token_in_the_language_of_the_caller() -> None:
