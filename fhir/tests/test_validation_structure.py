@@ -176,14 +176,23 @@ class TestModes:
         assert refused.value.status == 422
         assert len(refused.value.issues) == 2
 
-    def test_a_display_item_without_linkId_is_warned_about(self) -> None:
-        def questionnaire(kind: str) -> dict[str, Any]:
-            return {"resourceType": "Questionnaire", "status": "draft", "item": [{"type": kind, "text": "x"}]}
+    def test_a_draft_questionnaire_may_wait_with_some_rules(self) -> None:
+        def questionnaire(status: str, **item: Any) -> dict[str, Any]:
+            return {
+                "resourceType": "Questionnaire",
+                "status": status,
+                "item": [item, {"linkId": "b", "type": "string"}],
+            }
 
-        assert validate(questionnaire("display")) == []
-        (warning,) = [i for i in validate(questionnaire("display"), warnings=True) if "linkId" in i.expression[0]]
-        assert warning.severity == "warning"
-        assert found(questionnaire("string")) == {("required", "Questionnaire.item[0].linkId")}
+        for item in (
+            {"type": "display", "text": "x"},
+            {"linkId": "b", "type": "string"},
+            {"linkId": "a", "type": "group"},
+        ):
+            assert validate(questionnaire("draft", **item)) == []
+            assert {issue.severity for issue in validate(questionnaire("draft", **item), warnings=True)} == {"warning"}
+            assert len(validate(questionnaire("active", **item))) == 1
+        assert len(validate(questionnaire("draft", type="string"))) == 1
 
 
 def test_validation_does_not_change_the_resource() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 from fhir.definitions.structure import RESOURCE_TYPES
 from fhir.exceptions import Issue, Unprocessable
-from fhir.fhirpath.environment import Environment
 
 from . import texts
 from .problems import Context, Problem, issue, say, shown
@@ -39,6 +38,7 @@ def validate(
     *,
     mode: str = "create",
     resource_id: str | None = None,
+    base_url: str = "",
     warnings: bool = False,
 ) -> list[Issue]:
     """Everything that is wrong with a resource, errors first; [] when it keeps the rules of R4.
@@ -54,7 +54,7 @@ def validate(
         words = say(texts.OTHER_TYPE, expected=resource_type, found=shown(found))
         return [issue(resource_type, Problem("invalid", words, ".resourceType"))]
     root = resource if isinstance(resource, dict) else {}
-    context = Context(root, root, warnings, Environment(root, root))
+    context = Context(root, root, warnings, base_url)
     try:
         problems = check_resource(resource, root, context) or []
     except RecursionError:
@@ -70,9 +70,14 @@ def validate(
 
 
 def check(
-    resource: Any, resource_type: str | None = None, *, mode: str = "create", resource_id: str | None = None
+    resource: Any,
+    resource_type: str | None = None,
+    *,
+    mode: str = "create",
+    resource_id: str | None = None,
+    base_url: str = "",
 ) -> None:
     """Raise Unprocessable with every issue unless the resource is valid. Arguments as for `validate`."""
-    issues = validate(resource, resource_type, mode=mode, resource_id=resource_id)
+    issues = validate(resource, resource_type, mode=mode, resource_id=resource_id, base_url=base_url)
     if issues:
         raise Unprocessable(issues=issues)

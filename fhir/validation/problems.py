@@ -43,17 +43,22 @@ Check = Callable[[Any, Node, "Context"], Problems]
 class Context:
     """The resource that is being walked, the resource that contains it, and what rules need to know of both."""
 
-    __slots__ = ("environment", "resource", "root", "warnings")
+    __slots__ = ("base_url", "environment", "resource", "root", "warnings")
 
-    def __init__(self, resource: Node, root: Node, warnings: bool, environment: Environment) -> None:
+    def __init__(self, resource: Node, root: Node, warnings: bool, base_url: str) -> None:
         self.resource = resource
         self.root = root
         self.warnings = warnings
-        self.environment = environment
+        self.base_url = base_url
+        self.environment = Environment(resource, root)
+
+    def is_draft(self) -> bool:
+        """Whether the resource says that it is still being written."""
+        return self.resource.get("status") == "draft"
 
     def entering(self, resource: Node, root: Node) -> Context:
         """The context of a resource inside this one."""
-        return Context(resource, root, self.warnings, Environment(resource, root))
+        return Context(resource, root, self.warnings, self.base_url)
 
 
 def _say(text: Any, values: Mapping[str, Any]) -> str:
@@ -63,7 +68,7 @@ def _say(text: Any, values: Mapping[str, Any]) -> str:
 _lazy_say = lazy(_say, str)
 
 
-def say(text: Any, **values: Any) -> Any:
+def say(text: Any, /, **values: Any) -> Any:
     """A lazy text with its named placeholders filled: translated when it is read, not when it is made."""
     return _lazy_say(text, values)
 

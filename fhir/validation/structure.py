@@ -15,7 +15,7 @@ from fhir.definitions.structure import RESOURCE_TYPES, Element, TypeDefinition, 
 
 from . import texts
 from .bindings import code_check, concept_rule
-from .invariants import Rule, element_rules, type_rules
+from .invariants import Rules, element_rules, type_rules
 from .primitives import PRIMITIVE_CHECKS
 from .problems import Check, Context, Node, Problem, Problems, at, kind_of, listed, say, shown
 from .references import contained_problems, target_problem
@@ -25,8 +25,8 @@ BOUND_TYPES = ("CodeableConcept", "Coding", "Quantity")
 
 Choice = tuple[str, frozenset[str], bool]
 
-# Required elements whose absence is only a warning; argued in docs/validation.md.
-RELAXED: dict[tuple[str, str], Callable[[Node], bool]] = {
+# Required elements whose absence is only a warning in a draft; argued in docs/validation.md.
+MAY_WAIT: dict[tuple[str, str], Callable[[Node], bool]] = {
     ("Questionnaire.item", "linkId"): lambda node: node.get("type") == "display",
 }
 
@@ -143,11 +143,11 @@ def _not_an_object(kind: str, value: Any) -> list[Problem]:
     return [Problem("structure", say(texts.NOT_AN_OBJECT, type=kind, found=kind_of(value)), shape=True)]
 
 
-def _missing(owner: str, name: str, node: Node, problems: Problems) -> Problems:
+def _missing(owner: str, name: str, node: Node, problems: Problems, context: Context) -> Problems:
     if "_" + name in node:
         return problems
-    relaxed = RELAXED.get((owner, name))
-    severity = "warning" if relaxed is not None and relaxed(node) else "error"
+    may_wait = MAY_WAIT.get((owner, name))
+    severity = "warning" if may_wait is not None and may_wait(node) and context.is_draft() else "error"
     return [*(problems or []), Problem("required", texts.MISSING, "." + name, severity=severity)]
 
 
@@ -162,14 +162,6 @@ def _choice_problems(choices: tuple[Choice, ...], node: Node) -> Problems:
         elif required and not found:
             words = say(texts.MISSING_CHOICE, keys=listed(sorted(key for key in keys if key[0] != "_")))
             problems = [*(problems or []), Problem("required", words, "." + name)]
-    return problems
-
-
-def _rule_problems(rules: tuple[Rule, ...], node: Any, context: Context) -> Problems:
-    problems: Problems = None
-    for rule in rules:
-        if not rule.holds(node, context) and (rule.severity == "error" or context.warnings):
-            problems = [*(problems or []), Problem("invariant", rule.text, severity=rule.severity)]
     return problems
 
 
@@ -212,7 +204,7 @@ class Tables:
         many = element.max is None
         check = _value_check(kind, element)
         rules = element_rules(self.name, element, kind)
-        if rules:
+        if rules is not None:
             check = _with_rules(check, rules)
         step = "." + element.name
         self.steps[key] = self.steps["_" + key] = step
@@ -223,14 +215,14 @@ class Tables:
             self.fields[key] = _list_of(check) if many else check
 
 
-def _with_rules(check: Check, rules: tuple[Rule, ...]) -> Check:
+def _with_rules(check: Check, rules: Rules) -> Check:
     """A check that also asks rules stated at the element rather than at its type."""
 
     def check_with_rules(value: Any, parent: Node, context: Context) -> Problems:
         problems = check(value, parent, context)
         if _broken(problems):
             return problems
-        found = _rule_problems(rules, value, context)
+        found = rules(value, context)
         return problems if found is None else (problems or []) + found
 
     return check_with_rules
@@ -290,12 +282,12 @@ def _object_check(tables: Tables) -> Check:
                 problems = (problems or []) + at(steps[key], found)
         for element in required:
             if element not in node:
-                problems = _missing(name, element, node, problems)
+                problems = _missing(name, element, node, problems, context)
         if choices and (found := _choice_problems(choices, node)) is not None:
             problems = (problems or []) + found
         if needs_content and len(node) == 1 and "id" in node:
             problems = [*(problems or []), Problem("invariant", texts.ONLY_ID)]
-        if rules and not _broken(problems) and (found := _rule_problems(rules, node, context)) is not None:
+        if rules is not None and not _broken(problems) and (found := rules(node, context)) is not None:
             problems = (problems or []) + found
         return problems
 

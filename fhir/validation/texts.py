@@ -71,6 +71,10 @@ CONTAINED_META = _("a contained resource may not have meta.%(key)s")
 UNUSED_CONTAINED = _("the contained resource «%(id)s» is not referred to, and does not refer to its container")
 SAME_CONTAINED = _("two contained resources have the id «%(id)s»")
 
+RULE = _("%(text)s (rule %(key)s)")
+BROKEN_RULE = _("a rule of %(type)s is not kept: %(expression)s")
+BAD_NARRATIVE = _("the narrative must be a well-formed XHTML div with only text and basic formatting: %(faults)s")
+
 ID_REQUIRED = _("an update needs the id of the resource")
 ID_DIFFERS = _("the id «%(found)s» is not the id of the address, «%(expected)s»")
 TOO_DEEP = _("the resource is nested too deeply")
