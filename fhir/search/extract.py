@@ -163,13 +163,7 @@ def _references(parameter: Parameter, bits: int, known: Any) -> Writer:
     base = hashing.parameter_hash(parameter.resource_type, parameter.code)
     by_identifier = hashing.parameter_hash(parameter.resource_type, parameter.code + ":identifier")
     below = hashing.parameter_hash(parameter.resource_type, parameter.code + uri.BELOW)
-    # Bits of the parameters that look only at references to one type.
-    by_type: dict[str, int] = {}
-    for p in known.values():
-        if parameter.code in p.stored_as:
-            for branch in p.branches:
-                if branch.target:
-                    by_type[branch.target] = by_type.get(branch.target, 0) | p.mask
+    by_type = _bits_by_target(parameter, known)
 
     def write(rows: Rows, values: Values) -> None:
         terms = rows.terms
@@ -182,19 +176,28 @@ def _references(parameter: Parameter, bits: int, known: Any) -> Writer:
                     terms.add(base ^ hashing.reference(form))
                 if by_type:
                     present |= by_type.get(reference.target_type(forms[0]) or "", 0)
-                if fhir_type in ("canonical", "uri"):
-                    for above in uri.ancestors(text):
-                        terms.add(below ^ hashing.uri(above))
+                if fhir_type != "Reference":
+                    terms.update(below ^ hashing.uri(above) for above in uri.ancestors(text))
             if fhir_type == "Reference" and len(value) > 1:
                 if by_type and "type" in value:
                     present |= by_type.get(value["type"], 0)
                 identifier = value.get("identifier")
                 if identifier:
-                    for h in hashing.identifier_hashes(identifier.get("system"), identifier.get("value")):
-                        terms.add(by_identifier ^ h)
+                    hashes = hashing.identifier_hashes(identifier.get("system"), identifier.get("value"))
+                    terms.update(by_identifier ^ h for h in hashes)
         rows.present |= present
 
     return write
+
+
+def _bits_by_target(parameter: Parameter, known: Any) -> dict[str, int]:
+    """Bits of the parameters that look only at references to one type, by that type."""
+    found: dict[str, int] = {}
+    for other in known.values():
+        for branch in other.branches if parameter.code in other.stored_as else ():
+            if branch.target:
+                found[branch.target] = found.get(branch.target, 0) | other.mask
+    return found
 
 
 def _strings(parameter: Parameter, bits: int, known: Any) -> Writer:
