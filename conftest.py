@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, connections
+from django.test.utils import setup_databases, teardown_databases
 
 from clinical_records import embedded_postgres
 from clinical_records.testing import ApiClient, GunicornServer
@@ -47,6 +48,22 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"there is no {folder} (set FHIR_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    request: pytest.FixtureRequest,
+    django_test_environment: None,
+    django_db_blocker: Any,
+    django_db_modify_db_settings: None,
+) -> Iterator[None]:
+    """The test database; pytest-django's own makes one only for tests that ask for it with its marker."""
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default"}, serialized_aliases=set())
+    yield
+    with django_db_blocker.unblock():
+        connections.close_all()
+        teardown_databases(made, verbosity=0)
 
 
 @pytest.fixture

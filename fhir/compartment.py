@@ -55,7 +55,7 @@ def _local_patient(reference: Any, base_url: str, known: Mapping[str, str]) -> s
 
 
 def place(resource_type: str, resource_id: str | None, named: list[str]) -> tuple[int | None, int | None]:
-    """(bucket, pat) of a resource that names these patients; bucket None: that of its id, which it does not have yet."""
+    """(bucket, pat) of a resource that names these patients; bucket None: that of the id it does not have yet."""
     if resource_type == "Patient":
         if resource_id is None:
             return None, None

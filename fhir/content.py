@@ -66,7 +66,7 @@ def require_acceptable(accept: str, format_parameter: str | None) -> None:
 
 @lru_cache(maxsize=128)
 def media_type(content_type: str) -> str:
-    """`application/fhir+json; charset=utf-8` → `application/fhir+json`. Raises UnsupportedMediaType for a foreign version."""
+    """`application/fhir+json; charset=utf-8` → `application/fhir+json`. Raises UnsupportedMediaType."""
     kind, *parameters = (part.strip().lower() for part in content_type.split(";"))
     values = dict(p.split("=", 1) for p in parameters if "=" in p)
     version = values.get("fhirversion")

@@ -62,7 +62,7 @@ def _count() -> None:
 
 
 def raw() -> psycopg.Connection[Row]:
-    """psycopg's connection under Django's, in autocommit; a new one where the server has hung up. Raises Unavailable."""
+    """psycopg's connection under Django's, in autocommit; a new one if the server hung up. Raises Unavailable."""
     connection = django_connection.connection
     if connection is not None and not _hung_up(connection):
         return connection  # type: ignore[no-any-return]

@@ -158,8 +158,9 @@ def _create_sql(filled: tuple[str, ...], claim: bool) -> str:
 def _supersede_sql(filled: tuple[str, ...], deletion: bool, revival: bool) -> str:
     """The guarded update: it does nothing, and stores no audit row, unless the previous version is still the newest."""
     parts = [
-        f"""u AS (UPDATE resource SET version = %(v)s, updated = %(u)s, method = %(m)s, deleted = {str(deletion).lower()},
- pat = %(p)s::bigint, sdate = %(sdate)s, present = %(present)s, terms = %(terms)s::bigint[]
+        f"""u AS (UPDATE resource SET version = %(v)s, updated = %(u)s, method = %(m)s,
+ deleted = {str(deletion).lower()}, pat = %(p)s::bigint,
+ sdate = %(sdate)s, present = %(present)s, terms = %(terms)s::bigint[]
  WHERE {_AT_KEY} AND version = %(pv)s RETURNING 1)""",
         f"""h AS (INSERT INTO history (bucket, type, id, version, updated, method, pat, body)
  SELECT {_KEY}, %(pv)s::int, %(pu)s::timestamptz, %(pm)s::smallint, %(pp)s::bigint,

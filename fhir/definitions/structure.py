@@ -81,7 +81,7 @@ def _owner(name: str) -> dict[str, Any]:
 
 @cache
 def type_definition(name: str) -> TypeDefinition:
-    """The definition of a type: `Patient`, `Quantity`, `string` or, by path, `Observation.component`. Raises KeyError."""
+    """A type: `Patient`, `Quantity`, `string` or, by path, `Observation.component`. Raises KeyError."""
     owner = _owner(name)
     rows = owner.get("e", [])
     backbone = "." in name

@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl
 from django.utils.translation import gettext_lazy as _
 
 from audit import recorder
+from fhir import bundle, content, database, json, operations, outcome, store
+from fhir.exceptions import FhirError, InvalidRequest
+from fhir.permissions import require
 
-from .. import bundle, content, database, json, operations, outcome, store
-from ..exceptions import FhirError, InvalidRequest
-from ..permissions import require
 from . import (
     Answer,
     Context,
@@ -30,7 +30,7 @@ from .entries import Entry
 
 
 def process(body: dict[str, Any], context: Context) -> Answer:
-    """Executes the entries one after the other: 200 with a batch-response. Raises only if the bundle itself is wrong."""
+    """Executes the entries one after the other: 200. Raises only if the bundle itself is wrong."""
     require(context.scope, "batch")
     parsed = entries.parse(body, context)
     database.fetch(recorder.INSERT_SQL, context.audit("batch", bucket=None, status=200, at=store.now()))

@@ -13,12 +13,13 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from .. import database, ids, store_many
-from ..definitions.structure import TYPE_NUMBER
-from ..exceptions import FhirError, InvalidRequest
-from ..models import Method
-from ..permissions import require
-from ..store import Write
+from fhir import database, ids, store_many
+from fhir.definitions.structure import TYPE_NUMBER
+from fhir.exceptions import FhirError, InvalidRequest
+from fhir.models import Method
+from fhir.permissions import require
+from fhir.store import Write
+
 from . import Context, writing
 from .create import audit_row
 

@@ -13,12 +13,12 @@ from urllib.parse import parse_qsl
 from django.utils.translation import gettext_lazy as _
 
 from audit import recorder
+from fhir import database, ids, store
+from fhir.definitions.structure import TYPE_NUMBER
+from fhir.exceptions import InvalidRequest, NotFound, PreconditionFailed
+from fhir.permissions import require
+from fhir.search.find import Match, find_statement, matches
 
-from .. import database, ids, store
-from ..definitions.structure import TYPE_NUMBER
-from ..exceptions import InvalidRequest, NotFound, PreconditionFailed
-from ..permissions import require
-from ..search.find import Match, find_statement, matches
 from . import Answer, Context, read, writing
 from . import create as creation
 from . import delete as deletion
@@ -60,7 +60,7 @@ def single(found: list[Match]) -> Match | None:
 
 
 def create(resource_type: str, resource: dict[str, Any], query: str, context: Context) -> Answer:
-    """Creates unless the condition (If-None-Exist) finds one: 201, or 200 with what is there. Raises PreconditionFailed."""
+    """Creates (201) unless the condition (If-None-Exist) finds one (200). Raises PreconditionFailed."""
     require(context.scope, "create", resource_type)
     require(context.scope, "search-type", resource_type)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import store
-from ..models import Method
-from ..permissions import require
-from ..store import Write
+from fhir import store
+from fhir.models import Method
+from fhir.permissions import require
+from fhir.store import Write
+
 from . import Answer, Context, writing
 
 

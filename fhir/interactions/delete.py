@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from audit import recorder
+from fhir import database, ids, store
+from fhir.definitions.structure import TYPE_NUMBER
+from fhir.permissions import require
 
-from .. import database, ids, store
-from ..definitions.structure import TYPE_NUMBER
-from ..permissions import require
 from . import Answer, Context, writing
 from .create import audit_row
 from .update import require_match

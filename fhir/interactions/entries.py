@@ -12,11 +12,12 @@ from urllib.parse import unquote
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from .. import content, json
-from ..definitions.structure import TYPE_NUMBER
-from ..exceptions import FhirError, InvalidRequest, Issue, NotFound, TooLarge, UnsupportedMediaType
-from ..patch import fhirpath_patch, json_patch
-from ..validation import check
+from fhir import content, json
+from fhir.definitions.structure import TYPE_NUMBER
+from fhir.exceptions import FhirError, InvalidRequest, Issue, NotFound, TooLarge, UnsupportedMediaType
+from fhir.patch import fhirpath_patch, json_patch
+from fhir.validation import check
+
 from . import Context
 from .update import Change
 
@@ -117,7 +118,7 @@ def _entry(index: int, item: dict[str, Any], context: Context) -> Entry:
 
 
 def require_known_type(entry: Entry) -> str:
-    """The resource type of the URL. Raises NotFound for one that R4 does not have, InvalidRequest where there is none."""
+    """The resource type of the URL. Raises NotFound for an unknown one, InvalidRequest where there is none."""
     if entry.type is None:
         raise InvalidRequest(_("The request of the entry names no resource type."), code="required")
     if entry.type not in TYPE_NUMBER:
@@ -147,10 +148,10 @@ def change_of(resource: dict[str, Any]) -> Change:
     """The patch that a PATCH entry carries: Parameters, or a Binary with JSON Patch. Raises UnsupportedMediaType."""
     if resource.get("resourceType") == "Parameters":
         return lambda current: fhirpath_patch.apply(current, resource)
-    if resource.get("resourceType") == "Binary":
-        if content.media_type(str(resource.get("contentType", ""))) == content.JSON_PATCH:
-            patch = _json_of(resource)
-            return lambda current: json_patch.apply(current, patch)
+    kind = content.media_type(str(resource.get("contentType", "")))
+    if resource.get("resourceType") == "Binary" and kind == content.JSON_PATCH:
+        patch = _json_of(resource)
+        return lambda current: json_patch.apply(current, patch)
     raise UnsupportedMediaType(_("A patch is a Parameters, or a Binary of application/json-patch+json."))
 
 

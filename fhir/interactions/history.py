@@ -16,14 +16,14 @@ from django.core import signing
 from django.utils.translation import gettext_lazy as _
 
 from audit import recorder
+from fhir import bundle, content, database, ids, store
+from fhir.definitions.structure import TYPE_NAME, TYPE_NUMBER
+from fhir.exceptions import InvalidRequest, NotFound
+from fhir.models import Method
+from fhir.permissions import require
+from fhir.search.parameters.date import bounds
+from fhir.search.policy import compartment_clause
 
-from .. import bundle, content, database, ids, store
-from ..definitions.structure import TYPE_NAME, TYPE_NUMBER
-from ..exceptions import InvalidRequest, NotFound
-from ..models import Method
-from ..permissions import require
-from ..search.parameters.date import bounds
-from ..search.policy import compartment_clause
 from . import Answer, Context
 
 _SALT = "fhir.history"

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from ..definitions.structure import COMPLEX_TYPES, RESOURCE_TYPES, type_definition
-from ..definitions.table import table
+from fhir.definitions.structure import COMPLEX_TYPES, RESOURCE_TYPES, type_definition
+from fhir.definitions.table import table
 
 _LINKS = frozenset({"uri", "url", "oid", "uuid", "canonical"})
 _ABSOLUTE = re.compile(r"(https?://.*/)[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
@@ -26,7 +26,7 @@ def link_keys() -> frozenset[str]:
     names = [e["p"] for t in table()["types"].values() for e in t.get("e", ()) if e["t"] == [e["p"]]]
     for name in (*RESOURCE_TYPES, *COMPLEX_TYPES, *names):
         for element in type_definition(name).elements.values():
-            for key, kind in element.keys():
+            for key, kind in element.keys():  # noqa: SIM118
                 kinds.setdefault(key, set()).add(kind)
     return frozenset(key for key, found in kinds.items() if found <= _LINKS) | {"reference"}
 

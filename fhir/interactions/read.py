@@ -15,12 +15,12 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from audit import recorder
+from fhir import content, database, ids, json, store, summary
+from fhir.definitions.structure import TYPE_NUMBER
+from fhir.exceptions import Gone, NotFound
+from fhir.permissions import require
+from fhir.search.policy import compartment_clause
 
-from .. import content, database, ids, json, store, summary
-from ..definitions.structure import TYPE_NUMBER
-from ..exceptions import Gone, NotFound
-from ..permissions import require
-from ..search.policy import compartment_clause
 from . import Answer, Context
 
 
@@ -67,15 +67,14 @@ def _read_sql(limited: bool) -> str:
 @cache
 def _vread_sql(limited: bool) -> str:
     policy = "AND pat = %(policy_pat)s" if limited else ""
-    key = "bucket = %(b)s AND type = %(t)s AND id = %(i)s AND version = %(v)s"
-    current_key = key.replace("bucket", "x.bucket", 1).replace("type", "x.type", 1).replace("id =", "x.id =", 1)
+    status = _STATUS.format(deleted="deleted", version="version", updated="date_trunc('second', updated)")
     return f"""WITH v AS (
  SELECT x.bucket, x.version, x.updated, x.pat, x.deleted, c.body
  FROM resource x LEFT JOIN content c ON c.bucket = %(b)s AND c.type = x.type AND c.id = x.id
- WHERE {current_key.replace("version =", "x.version =")}
- UNION ALL SELECT bucket, version, updated, pat, body IS NULL, body FROM history WHERE {key}),
- r AS (SELECT *, {_STATUS.format(deleted="deleted", version="version", updated="date_trunc('second', updated)")} AS status
- FROM v WHERE true {policy}), a AS ({_AUDIT_OF_ROW})
+ WHERE x.bucket = %(b)s AND x.type = %(t)s AND x.id = %(i)s AND x.version = %(v)s
+ UNION ALL SELECT bucket, version, updated, pat, body IS NULL, body
+ FROM history WHERE bucket = %(b)s AND type = %(t)s AND id = %(i)s AND version = %(v)s),
+ r AS (SELECT *, {status} AS status FROM v WHERE true {policy}), a AS ({_AUDIT_OF_ROW})
  SELECT version, updated, status, CASE WHEN status = 200 THEN body END FROM r"""
 
 

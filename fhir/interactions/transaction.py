@@ -14,14 +14,14 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from audit import recorder
+from fhir import bundle, compartment, database, ids, store, store_many
+from fhir.definitions.structure import TYPE_NAME, TYPE_NUMBER
+from fhir.exceptions import FhirError, InvalidRequest, PreconditionFailed
+from fhir.models import Method
+from fhir.permissions import require
+from fhir.search.find import Match, find_statement, matches
+from fhir.store import Current, Write
 
-from .. import bundle, compartment, database, ids, store, store_many
-from ..definitions.structure import TYPE_NAME, TYPE_NUMBER
-from ..exceptions import FhirError, InvalidRequest, PreconditionFailed
-from ..models import Method
-from ..permissions import require
-from ..search.find import Match, find_statement, matches
-from ..store import Current, Write
 from . import Answer, Context, batch, entries, writing
 from . import update as updating
 from .conditional import criteria, lock_key, single

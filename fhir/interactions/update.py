@@ -7,12 +7,13 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from .. import database, json, store
-from ..definitions.structure import TYPE_NUMBER
-from ..exceptions import Gone, NotFound, PreconditionFailed
-from ..models import Method
-from ..permissions import require
-from ..store import Current, Write
+from fhir import database, json, store
+from fhir.definitions.structure import TYPE_NUMBER
+from fhir.exceptions import Gone, NotFound, PreconditionFailed
+from fhir.models import Method
+from fhir.permissions import require
+from fhir.store import Current, Write
+
 from . import Answer, Context, writing
 from .create import audit_row
 

@@ -6,14 +6,15 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from .. import compartment, content, ids, json, outcome, store
-from ..definitions.structure import TYPE_NUMBER
-from ..exceptions import Forbidden, InvalidRequest, NotFound
-from ..index_rows import NOTHING
-from ..models import Method
-from ..search import extract
-from ..store import Current, Write
-from ..validation import check
+from fhir import compartment, content, ids, json, outcome, store
+from fhir.definitions.structure import TYPE_NUMBER
+from fhir.exceptions import Forbidden, InvalidRequest, NotFound
+from fhir.index_rows import NOTHING
+from fhir.models import Method
+from fhir.search import extract
+from fhir.store import Current, Write
+from fhir.validation import check
+
 from . import Answer, Context
 
 

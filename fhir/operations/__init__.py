@@ -8,9 +8,10 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from ..definitions.structure import TYPE_NUMBER
-from ..exceptions import NotFound
-from ..interactions import Answer, Context
+from fhir.definitions.structure import TYPE_NUMBER
+from fhir.exceptions import NotFound
+from fhir.interactions import Answer, Context
+
 from . import validate
 
 Body = dict[str, Any] | None

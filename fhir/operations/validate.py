@@ -7,13 +7,12 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from audit import recorder
-
-from .. import database, json, outcome, store
-from ..definitions.structure import TYPE_NUMBER
-from ..exceptions import InvalidRequest, Issue
-from ..interactions import Answer, Context, read, writing
-from ..permissions import require
-from ..validation import validate
+from fhir import database, json, outcome, store
+from fhir.definitions.structure import TYPE_NUMBER
+from fhir.exceptions import InvalidRequest, Issue
+from fhir.interactions import Answer, Context, read, writing
+from fhir.permissions import require
+from fhir.validation import validate
 
 _MODES = ("create", "update", "delete", "profile")
 
