@@ -13,6 +13,7 @@ from .definitions.search_parameters import parameters
 from .fhirpath import Environment, compile_many
 
 _PATIENT = re.compile(r"Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
+_ONLY_PATIENTS = ".where(resolve() is Patient)"
 _NOBODY: Mapping[str, str] = {}
 
 
@@ -23,7 +24,9 @@ def _reader(resource_type: str) -> Any:
     if not codes or resource_type == "Patient":
         return None
     known = parameters(resource_type)
-    read = compile_many({code: known[code].expression for code in codes if code in known}, resource_type)
+    # Which references lead to a Patient is told here by their text: placeholders of bundles say nothing of their type.
+    paths = {code: known[code].expression.replace(_ONLY_PATIENTS, "") for code in codes if code in known}
+    read = compile_many(paths, resource_type)
     return tuple(code for code in codes if code in known), read
 
 
