@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection, connections
 from django.test.utils import setup_databases, teardown_databases
+from psycopg import sql
 
 from clinical_records import embedded_postgres
 from clinical_records.testing import ApiClient, GunicornServer
@@ -24,11 +26,32 @@ KEPT_TABLES = ("django_", "auth_", "accounts_", "auditlog_")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the tests' cluster, once for the run and its workers, unless a DATABASE_URL is given."""
-    if os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE"):
+    if settings.DATABASE_URL:
         return
     if config.option.collectonly or config.option.help:
         return
-    config.stash[_SERVER] = embedded_postgres.start(settings.TEST_POSTGRES, durable=False)
+    config.stash[_SERVER] = embedded_postgres.start(settings.EMBEDDED_POSTGRES, durable=False)
+    _drop_leftovers(config.stash[_SERVER])
+
+
+def _drop_leftovers(server: embedded_postgres.Server) -> None:
+    """Drop the databases of test runs that were killed: each is named after its process."""
+    with psycopg.connect(server.dsn(), autocommit=True) as connected:
+        for (name,) in connected.execute("select datname from pg_database"):
+            process = name.removeprefix(settings.TEST_DATABASE_PREFIX).partition("_")[0]
+            if name.startswith(settings.TEST_DATABASE_PREFIX) and process.isdigit() and not _lives(int(process)):
+                drop = sql.SQL("drop database if exists {} with (force)")
+                connected.execute(drop.format(sql.Identifier(name)))
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

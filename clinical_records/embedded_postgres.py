@@ -98,11 +98,11 @@ class Server:
 
     def dsn(self, database: str = ROLE) -> str:
         """A connection string of libpq."""
-        return psycopg.conninfo.make_conninfo(**self.place.parameters(database))
+        return connection_string(self.place, database)
 
     def running(self) -> bool:
         """Does the cluster's postmaster live?"""
-        return _postmaster(self.place) is not None
+        return is_running(self.place)
 
     def stop(self) -> bool:
         """Stop the server unless another process uses it; True if it was stopped."""
@@ -116,6 +116,16 @@ class Server:
         finally:
             os.close(self.lock)
         return True
+
+
+def is_running(where: Place) -> bool:
+    """Does the cluster's postmaster live?"""
+    return _postmaster(where) is not None
+
+
+def connection_string(where: Place, database: str = ROLE) -> str:
+    """A connection string of libpq."""
+    return psycopg.conninfo.make_conninfo(**where.parameters(database))
 
 
 def place(home: Path) -> Place:
@@ -146,6 +156,7 @@ def start(home: Path, *, database: str = ROLE, durable: bool = True) -> Server:
     lock = _users_lock(where.home)
     try:
         with _start_lock(where.home):
+            _set_aside_foreign(where)
             _make_folders(where, account)
             program_folder = programs.usable_programs(where.folder, account)
             if _postmaster(where) is None:
@@ -159,6 +170,15 @@ def start(home: Path, *, database: str = ROLE, durable: bool = True) -> Server:
     return Server(where, program_folder, account, lock)
 
 
+def _set_aside_foreign(where: Place) -> None:
+    """A folder outside `home` that no note leads to is of an older checkout at this path: it keeps its data, apart."""
+    if where.folder == where.home or _note(where.home).exists() or not where.folder.is_dir():
+        return
+    if is_running(where):
+        raise EmbeddedPostgresError(f"A PostgreSQL of an earlier checkout runs in {where.folder}: stop it first.")
+    where.folder.rename(where.folder.with_name(f"{where.folder.name}.left-{int(time.time())}"))
+
+
 def stop(where: Place, program_folder: Path, account: programs.Account | None) -> None:
     """Stop the cluster's server, if it runs. Raises EmbeddedPostgresError."""
     if _postmaster(where) is None:
@@ -167,6 +187,20 @@ def stop(where: Place, program_folder: Path, account: programs.Account | None) -
     result = programs.run(command, account)
     if result.returncode and _postmaster(where) is not None:
         raise EmbeddedPostgresError(f"PostgreSQL does not stop: {result.stdout.strip()}")
+
+
+def remove(home: Path) -> None:
+    """Stop the cluster of `home` and delete it. Raises EmbeddedPostgresError if another process uses it."""
+    where = place(home)
+    if (where.data / "PG_VERSION").exists():
+        account = programs.server_account()
+        program_folder = programs.usable_programs(where.folder, account)
+        server = Server(where, program_folder, account, _users_lock(home))
+        if not server.stop():
+            raise EmbeddedPostgresError(f"Another process uses the PostgreSQL in {where.folder}.")
+    shutil.rmtree(where.folder, ignore_errors=True)
+    for suffix in (".place", ".users", ".lock"):
+        home.with_name(home.name + suffix).unlink(missing_ok=True)
 
 
 def _private_name(home: Path) -> str:

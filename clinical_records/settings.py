@@ -76,10 +76,10 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 STATEMENT_TIMEOUT_SECONDS = envint("STATEMENT_TIMEOUT_SECONDS", 30, minimum=1)
+DATABASE_URL = envstr("DATABASE_URL")
+EMBEDDED_POSTGRES = VAR_DIR / "postgres"  # used without a DATABASE_URL
 DATABASES = {
-    "default": connection_settings(
-        envstr("DATABASE_URL"), home=VAR_DIR / "postgres", statement_timeout=STATEMENT_TIMEOUT_SECONDS
-    )
+    "default": connection_settings(DATABASE_URL, home=EMBEDDED_POSTGRES, statement_timeout=STATEMENT_TIMEOUT_SECONDS)
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
