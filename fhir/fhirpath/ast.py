@@ -92,3 +92,19 @@ class TypeExpression(Expression):
     operator: str
     operand: Expression
     type: str
+
+
+def parts(e: Expression) -> tuple[Expression, ...]:
+    """The expressions directly inside an expression."""
+    match e:
+        case Member():
+            return () if e.base is None else (e.base,)
+        case Call():
+            return e.arguments if e.base is None else (e.base, *e.arguments)
+        case Indexer():
+            return (e.base, e.index)
+        case Binary():
+            return (e.left, e.right)
+        case Polarity() | TypeExpression():
+            return (e.operand,)
+    return ()

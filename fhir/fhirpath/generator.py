@@ -27,7 +27,8 @@ from fhir.fhirpath.tree import is_primitive
 from fhir.fhirpath.values import Items, family
 
 _INLINE = (bool, int, str)
-BOOLEAN = "System.Boolean"
+# Logic inside comparisons inside logic makes code grow fast; the largest official function needs some hundred steps.
+_STEPS = 50_000
 
 
 class Generator:
@@ -44,6 +45,7 @@ class Generator:
         self.bag = bag
         self.strict = strict
         self.lenient = lenient
+        self.steps = 0
         self.root = self.typed(context_type, "node", sure=True)
 
     def typed(self, type_name: str, code: str, *, sure: bool) -> Branch:
@@ -70,6 +72,9 @@ class Generator:
 
     def generate(self, e: Expression, scope: Scope, mode: Mode = Mode.VALUES, only: str | None = None) -> Branches:
         """The branches of an expression. Raises FhirPathTypeError."""
+        self.steps += 1
+        if self.steps > _STEPS:
+            raise FhirPathTypeError("The expression is too complex")
         match e:
             case Member():
                 return navigation.member(self, e, scope, mode, only)

@@ -10,7 +10,7 @@ from functools import cmp_to_key
 from typing import TYPE_CHECKING, Any
 
 from fhir.fhirpath import special, values
-from fhir.fhirpath.ast import Binary, Call, Expression, Indexer, Literal, Member, Polarity, Special, TypeExpression
+from fhir.fhirpath.ast import Binary, Call, Expression, Literal, Polarity, Special, parts
 from fhir.fhirpath.emitter import Branch, Branches, Mode, Scope, Shape
 from fhir.fhirpath.exceptions import FhirPathEvaluationError, FhirPathTypeError
 from fhir.fhirpath.navigation import is_open
@@ -21,25 +21,13 @@ if TYPE_CHECKING:
     from fhir.fhirpath.generator import Generator
 
 BOOLEAN = "System.Boolean"
+_REPEATED = 100_000
 Criterion = Callable[[Scope], str]
 
 
-def uses_index(e: Expression | None) -> bool:
+def uses_index(e: Expression) -> bool:
     """Whether `$index` occurs."""
-    match e:
-        case Special():
-            return e.name == "index"
-        case Member():
-            return uses_index(e.base)
-        case Call():
-            return uses_index(e.base) or any(map(uses_index, e.arguments))
-        case Indexer():
-            return uses_index(e.base) or uses_index(e.index)
-        case Binary():
-            return uses_index(e.left) or uses_index(e.right)
-        case Polarity() | TypeExpression():
-            return uses_index(e.operand)
-    return False
+    return (isinstance(e, Special) and e.name == "index") or any(map(uses_index, parts(e)))
 
 
 def _base(g: Generator, e: Call, scope: Scope, mode: Mode = Mode.ELEMENTS) -> Branches:
@@ -173,7 +161,9 @@ def repeat(g: Generator, e: Call, scope: Scope, mode: Mode) -> Branches:
 
 
 def is_new(known: set[Any], item: Item) -> bool:
-    """Whether no equal item was seen; it is remembered."""
+    """Whether no equal item was seen; it is remembered. Raises FhirPathEvaluationError when it never ends."""
+    if len(known) > _REPEATED:
+        raise FhirPathEvaluationError(f"repeat() gives more than {_REPEATED} items")
     key = values.key(item)
     if key in known:
         return False

@@ -11,11 +11,12 @@ from typing import Any
 
 from fhir.fhirpath import navigation, special, values
 from fhir.fhirpath.ast import Binary, Call, Expression, ExternalConstant, Indexer, Member, Special, TypeExpression
-from fhir.fhirpath.compiler import compile_typed
+from fhir.fhirpath.compiler import Typed, compile_typed
 from fhir.fhirpath.environment import Environment
 from fhir.fhirpath.exceptions import FhirPathEvaluationError, FhirPathTypeError
 from fhir.fhirpath.operators import union_parts
 from fhir.fhirpath.parser import parse
+from fhir.fhirpath.patterns import check_patterns
 from fhir.fhirpath.registry import FUNCTIONS, integer_argument
 from fhir.fhirpath.tree import Step, actual, conforms, is_primitive, steps
 from fhir.fhirpath.values import Item, Items
@@ -51,6 +52,7 @@ def locate(expression: str | Expression, resource: Any, context_type: str | None
     FhirPathEvaluationError.
     """
     node = parse(expression) if isinstance(expression, str) else expression
+    check_patterns(node)
     kind = context_type or actual("", resource)
     root = Location((), kind, resource)
     return _Locator(root).select(node, [root])
@@ -59,6 +61,7 @@ def locate(expression: str | Expression, resource: Any, context_type: str | None
 class _Locator:
     def __init__(self, root: Location) -> None:
         self.root = root
+        self.compiled: dict[tuple[int, str], Typed] = {}
         self.environment = Environment(root.value if isinstance(root.value, dict) else None)
 
     def select(self, e: Expression, this: Locations) -> Locations:
@@ -118,8 +121,10 @@ class _Locator:
         return values.truth(self.evaluate(criterion, location, index)) is True
 
     def evaluate(self, e: Expression, focus: Location, index: int = 0) -> Items:
-        function = compile_typed(e, focus.type, item=True)
-        return function(focus.item, self.environment, index)
+        key = (id(e), focus.type)
+        if key not in self.compiled:
+            self.compiled[key] = compile_typed(e, focus.type, item=True)
+        return self.compiled[key](focus.item, self.environment, index)
 
 
 _CALLS = {

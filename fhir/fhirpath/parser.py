@@ -23,6 +23,7 @@ from fhir.fhirpath.ast import (
 )
 from fhir.fhirpath.exceptions import FhirPathSyntaxError
 from fhir.fhirpath.lexer import Token, tokens
+from fhir.fhirpath.temporal import moment
 
 CALENDAR_UNITS = ("year", "month", "week", "day", "hour", "minute", "second", "millisecond")
 
@@ -40,6 +41,8 @@ _PRECEDENCE = {
 }
 _POLARITY = 11
 _KEYWORDS = ("and", "div", "implies", "mod", "or", "xor", "true", "false")
+_OPERATOR_NAMES = ("div", "mod")
+_DIGITS = 100
 _DEPTH = 200  # an expression nested deeper than any sensible one is refused before Python's stack is
 
 
@@ -169,7 +172,8 @@ class _Parser:
         if token.kind == "special" and base is not None:
             self.index += 1
             return Special(token.position, token.text[1:])
-        name = self.identifier()
+        # After a dot no operator can stand, so `text.div` needs no quotes; HL7's cases of FHIRPath Patch write it so.
+        name = self.identifier() if base is None or token.text not in _OPERATOR_NAMES else self.advance().text
         if not self.accept("("):
             return Member(token.position, base, name)
         arguments: list[Expression] = []
@@ -200,17 +204,22 @@ class _Parser:
                 return Literal(token.position, "System.String", token.text)
             case "number":
                 return self.number(token)
-            case "date":
-                return Literal(token.position, "System.Date", token.text[1:])
-            case "datetime":
-                return Literal(token.position, "System.DateTime", token.text[1:].rstrip("T"))
-            case "time":
-                return Literal(token.position, "System.Time", token.text[2:])
+            case "date" | "datetime" | "time":
+                return self.moment(token)
         self.index -= 1
         raise self.error("Expected an expression")
 
+    def moment(self, token: Token) -> Literal:
+        text = token.text.removeprefix("@").strip("T")
+        if moment(text, token.kind == "time") is None:
+            raise FhirPathSyntaxError("No such date or time", self.text, token.position)
+        kinds = {"date": "System.Date", "datetime": "System.DateTime", "time": "System.Time"}
+        return Literal(token.position, kinds[token.kind], text)
+
     def number(self, token: Token) -> Literal:
         unit = self.token
+        if len(token.text) > _DIGITS:
+            raise FhirPathSyntaxError("Too many digits", self.text, token.position)
         if unit.kind == "string":
             self.index += 1
             return Literal(
