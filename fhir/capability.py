@@ -208,7 +208,7 @@ def _reverse_includes() -> Mapping[str, list[str]]:
 
 
 class Operation(Protocol):
-    """An operation as fhir.operations offers it: `levels` of "s" system, "t" type, "i" instance; `types` None for all."""
+    """An operation as fhir.operations offers it: `levels` of "s" system, "t" type, "i" instance; `types` None: all."""
 
     @property
     def levels(self) -> str: ...

@@ -175,5 +175,5 @@ def _tagged(resource: dict[str, Any]) -> dict[str, Any]:
         meta = {**meta, "tag": [*tags, SUBSETTED]}
     if "meta" in resource:
         return {**resource, "meta": meta}
-    first = {key: resource[key] for key in ("resourceType", "id") if key in resource}
+    first: dict[str, Any] = {key: resource[key] for key in ("resourceType", "id") if key in resource}
     return {**first, "meta": meta, **resource}

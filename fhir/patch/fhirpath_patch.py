@@ -9,8 +9,9 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.texts import lazy_text
 from fhir.exceptions import InvalidRequest, Unprocessable
-from fhir.fhirpath.ast import Member
+from fhir.fhirpath.ast import Expression, Member
 from fhir.fhirpath.exceptions import FhirPathError, FhirPathSyntaxError
+from fhir.fhirpath.locate import locate
 from fhir.fhirpath.parser import parse
 
 from . import guards, values
@@ -112,9 +113,7 @@ _OPERATIONS: Mapping[str, Callable[[Resource, Operation], None]] = {
 # --- what a path selects
 
 
-def _nodes(resource: Resource, path: str) -> list[Node]:
-    from fhir.fhirpath.locate import locate
-
+def _nodes(resource: Resource, path: str | Expression) -> list[Node]:
     found = locate(path, resource, str(resource["resourceType"]))
     return [node_at(resource, location.steps) for location in found]
 
@@ -146,7 +145,7 @@ def _list(resource: Resource, operation: Operation) -> Slot:
         raise Unsuitable(_("“%(path)s” must end in the name of a list."), path=operation.path)
     nodes = [Node((), str(resource["resourceType"]))]
     if path.base is not None:
-        nodes = _nodes(resource, operation.path[: path.position].rstrip().removesuffix("."))
+        nodes = _nodes(resource, path.base)
     if len(nodes) != 1:
         raise Unsuitable(_("“%(path)s” does not name one list in this resource."), path=operation.path)
     element = values.element_named(nodes[0].type, path.name)

@@ -84,12 +84,6 @@ class Node:
     slot: Slot | None = None
     index: int = 0
 
-    @property
-    def value(self) -> Item:
-        """Its value and what stands beside it."""
-        assert self.slot is not None
-        return self.slot.items()[self.index]
-
 
 def node_at(resource: dict[str, Any], steps: Sequence[Step]) -> Node:
     """The element at these keys and positions of a resource. Raises KeyError where there is none.
@@ -98,22 +92,19 @@ def node_at(resource: dict[str, Any], steps: Sequence[Step]) -> Node:
     """
     current: Any = resource
     type_name, slot, index = str(resource["resourceType"]), None, 0
-    for position, step in enumerate(steps):
+    for step in steps:
         if isinstance(step, int):
             index = step
-            current = current[step] if isinstance(current, list) and step < len(current) else None
         else:
             key = step.removeprefix("_")
             found = form(type_name, key)
-            if found is None:
+            if found is None or not isinstance(current, dict):
                 raise KeyError(step)
             element, type_name = found
             slot, index = Slot(current, key, element), 0
-            current = current.get(step)
+        current = _child(current, step)
         if isinstance(current, dict) and isinstance(current.get("resourceType"), str):
             type_name = current["resourceType"]
-        if current is None and position < len(steps) - 2:
-            raise KeyError(step)
     return Node(tuple(steps), type_name, slot, index)
 
 
@@ -121,19 +112,36 @@ def prune(resource: dict[str, Any], steps: Sequence[Step]) -> None:
     """Take away objects and arrays on the way to `steps` that were left empty: FHIR has none."""
     chain: list[Any] = [resource]
     for step in steps[:-1]:
-        parent = chain[-1]
-        there = step in parent if isinstance(parent, dict) else isinstance(step, int) and step < len(parent)
-        if not there or parent[step] is None:
+        child = _child(chain[-1], step)
+        if child is None:
             break
-        chain.append(parent[step])
+        chain.append(child)
     for depth in range(len(chain) - 1, 0, -1):
         if _holds_something(chain[depth]):
             return
         parent, step = chain[depth - 1], steps[depth - 1]
-        if isinstance(parent, list) and str(steps[depth - 2]).startswith("_"):
+        if isinstance(parent, dict):
+            parent.pop(step, None)
+        elif str(steps[depth - 2]).startswith("_"):
             parent[step] = None
+            _drop_extensions(node_at(resource, steps[:depth]))
         else:
             del parent[step]
+
+
+def _drop_extensions(node: Node) -> None:
+    """Of an item in a list of primitives leave the value, and nothing where there is none."""
+    if node.slot is not None:
+        items = node.slot.items()
+        value, _beside = items[node.index]
+        items[node.index : node.index + 1] = [] if value is None else [(value, None)]
+        node.slot.write(items)
+
+
+def _child(parent: Any, step: Step) -> Any:
+    if isinstance(parent, dict):
+        return parent.get(step)
+    return parent[step] if isinstance(step, int) and isinstance(parent, list) and step < len(parent) else None
 
 
 def _holds_something(value: Any) -> bool:
