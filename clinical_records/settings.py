@@ -81,6 +81,7 @@ EMBEDDED_POSTGRES = VAR_DIR / "postgres"  # used without a DATABASE_URL
 DATABASES = {
     "default": connection_settings(DATABASE_URL, home=EMBEDDED_POSTGRES, statement_timeout=STATEMENT_TIMEOUT_SECONDS)
 }
+CITUS_SHARD_COUNT = envint("CITUS_SHARD_COUNT", 8, minimum=1)  # read by the migrations, once
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"

@@ -17,6 +17,8 @@ DATABASES = {
 # Runs at the same time on one machine do not meet; what killed runs leave is dropped by conftest.py.
 TEST_DATABASE_PREFIX = f"test_{DATABASES['default']['NAME']}_"
 DATABASES["default"]["TEST"] = {"NAME": f"{TEST_DATABASE_PREFIX}{os.getpid()}"}
+DATABASES["default"]["ENGINE"] = "clinical_records.testing_database"
+CITUS_SHARD_COUNT = 2  # the fewest that lie on two workers: emptying a table costs per shard
 DEMO_MODE = True
 ALLOWED_HOSTS = ["*"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
