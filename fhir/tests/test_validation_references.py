@@ -59,6 +59,24 @@ def test_the_declared_type() -> None:
     assert found(condition({"type": "http://example.org/Own", "reference": "Patient/1"})) == set()
 
 
+def test_an_address_of_this_server_must_be_that_of_a_resource() -> None:
+    base = "https://here.example.org/fhir/R4"
+    for reference in ("Foo/1", base + "/Foo/1"):
+        (issue,) = validate(condition({"reference": reference}), base_url=base)
+        assert issue.expression == ("Condition.subject.reference",)
+    assert validate(condition({"reference": "https://elsewhere.example.org/Foo/1"}), base_url=base) == []
+
+
+def test_the_type_of_a_contained_target() -> None:
+    contained = [{"resourceType": "Medication", "id": "m"}]
+    assert found(condition({"reference": "#m"}, contained=contained)) == {("value", "Condition.subject.reference")}
+
+
+def test_a_fragment_without_a_contained_resource() -> None:
+    assert found(condition({"reference": "#p"})) == {("invariant", "Condition.subject.reference")}
+    assert found(condition({"reference": "#"})) == {("invariant", "Condition.subject.reference")}
+
+
 def test_a_reference_to_anything() -> None:
     focus = {"focus": [{"reference": "Medication/1"}]}
     assert found({"resourceType": "Observation", "status": "final", "code": {"text": "x"}} | focus) == set()

@@ -18,6 +18,7 @@ from fhir.fhirpath.xhtml import problems as narrative_faults
 
 from . import texts
 from .problems import Context, Node, Problem, Problems, say, shown
+from .references import contained_resource
 from .rule_texts import RULES
 
 Rules = Callable[[Any, Context], Problems]
@@ -103,9 +104,11 @@ def _fragment(node: Node, context: Context) -> Problems:
     reference = node.get("reference")
     if reference is None or reference[0] != "#":
         return None
-    contained = context.root.get("contained")
-    ids = [c.get("id") for c in contained if isinstance(c, dict)] if isinstance(contained, list) else []
-    if reference[1:] in ids or (reference == "#" and context.resource is not context.root):
+    if reference == "#":
+        known = context.resource is not context.root
+    else:
+        known = contained_resource(context.root, reference[1:]) is not None
+    if known:
         return None
     return [Problem("invariant", say(texts.NOT_CONTAINED, reference=shown(reference)), ".reference")]
 

@@ -12,9 +12,9 @@ from .problems import Context, Node, Problem, listed, say, shown
 
 RESOURCES = frozenset(RESOURCE_TYPES)
 
-# The last two segments of a literal reference, with or without a version, or of a conditional one.
+# A RESTful reference: [base/]Type/id[/_history/version], or a conditional one, [base/]Type?parameters.
 _literal = re.compile(
-    r"(?:.*/)?([A-Z][A-Za-z]+)(?:/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?(?:#.*)?|\?.*)", re.DOTALL
+    r"(.*/)?([A-Z][A-Za-z]+)(?:/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?(?:#.*)?|\?.*)", re.DOTALL
 ).fullmatch
 
 
@@ -24,22 +24,47 @@ def referenced_type(reference: str) -> str | None:
     https://hl7.org/fhir/R4/references.html#literal; fragments and URNs name none.
     """
     match = _literal(reference)
-    return match[1] if match and match[1] in RESOURCES else None
+    return match[2] if match and match[2] in RESOURCES else None
 
 
-def target_problem(node: Node, targets: frozenset[str]) -> Problem | None:
+def _literal_type(reference: str, context: Context) -> tuple[str | None, Problem | None]:
+    """The type that a literal reference names, and what is wrong with it where it names a type that is none."""
+    if reference[:1] == "#":
+        inner = contained_resource(context.root, reference[1:])
+        return (inner.get("resourceType") if inner else None), None
+    match = _literal(reference)
+    if match is None:
+        return None, None
+    if match[2] in RESOURCES:
+        return match[2], None
+    # Elsewhere such an address may be anything; relative to this server it can only be a resource.
+    here = match[1] is None or (context.base_url and match[1] == context.base_url.rstrip("/") + "/")
+    return None, Problem("value", say(texts.UNKNOWN_TYPE, value=shown(match[2])), ".reference") if here else None
+
+
+def contained_resource(root: Node, name: str) -> Node | None:
+    """The resource of this id among those that `root` contains."""
+    contained = root.get("contained")
+    if not isinstance(contained, list):
+        return None
+    return next((c for c in contained if isinstance(c, dict) and c.get("id") == name), None)
+
+
+def target_problem(node: Node, targets: frozenset[str], context: Context) -> Problem | None:
     """Whether a sound Reference may point where it does. `targets` is empty where any type may be referred to."""
-    literal = node.get("reference")
-    found = referenced_type(literal) if literal is not None else None
-    declared = node.get("type")
+    literal, declared = node.get("reference"), node.get("type")
+    found, problem = (None, None) if literal is None else _literal_type(literal, context)
+    if problem is not None:
+        return problem
+    where = ".reference"
     if declared is not None:
         declared = declared.removeprefix("http://hl7.org/fhir/StructureDefinition/")
         if found is not None and declared in RESOURCES and declared != found:
             words = say(texts.WRONG_REFERENCE_TYPE, type=shown(declared), reference=shown(literal))
             return Problem("value", words, ".type")
-        found = found or (declared if declared in RESOURCES else None)
+        if found is None and declared in RESOURCES:
+            found, where = declared, ".type"
     if found is not None and targets and found not in targets:
-        where = ".reference" if literal is not None and referenced_type(literal) else ".type"
         return Problem("value", say(texts.WRONG_TARGET, found=found, targets=listed(sorted(targets))), where)
     return None
 

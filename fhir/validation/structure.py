@@ -239,16 +239,16 @@ def _value_check(kind: str, element: Element) -> Check:
     check = _build(kind)
     if kind == "Reference":
         targets = frozenset(element.targets) - {"Resource"}
-        return _and_also(check, lambda node: target_problem(node, targets))
+        return _and_also(check, lambda node, context: target_problem(node, targets, context))
     rule = concept_rule(element.binding, kind) if element.binding and kind in BOUND_TYPES else None
-    return check if rule is None else _and_also(check, rule)
+    return check if rule is None else _and_also(check, lambda node, context: rule(node))
 
 
-def _and_also(check: Check, rule: Callable[[Node], Problem | None]) -> Check:
+def _and_also(check: Check, rule: Callable[[Node, Context], Problem | None]) -> Check:
     def check_both(value: Any, parent: Node, context: Context) -> Problems:
         problems = check(value, parent, context)
         if problems is None:
-            problem = rule(value)
+            problem = rule(value, context)
             return None if problem is None else [problem]
         return problems
 
