@@ -73,9 +73,9 @@ class Distribute(Operation):
 
     def _call(self) -> tuple[str, list[Any]]:
         if self.colocate_with is not None:
-            sql = "SELECT create_distributed_table(%s, %s, colocate_with => %s)"
+            sql = "SELECT create_distributed_table(%s::regclass, %s, colocate_with => %s)"
             return sql, [self.table, self.column, self.colocate_with]
-        sql = "SELECT create_distributed_table(%s, %s, colocate_with => 'none', shard_count => %s)"
+        sql = "SELECT create_distributed_table(%s::regclass, %s, colocate_with => 'none', shard_count => %s::int)"
         return sql, [self.table, self.column, settings.CITUS_SHARD_COUNT]
 
     def database_backwards(
