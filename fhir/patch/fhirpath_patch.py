@@ -45,7 +45,8 @@ def _apply(resource: Resource, operation: Operation) -> None:
             position=error.position + 1,
         )
         raise InvalidRequest(text, expression=operation.expression) from None
-    except FhirPathError:
+    except (FhirPathError, RecursionError):
+        # RecursionError: a path may be nested deeper than Python can follow.
         text = lazy_text(_("“%(path)s” cannot be evaluated on this resource."), path=operation.path)
         raise Unprocessable(text, code="processing", expression=operation.expression) from None
     except Unsuitable as error:

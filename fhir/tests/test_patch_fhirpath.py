@@ -344,6 +344,9 @@ def test_the_issue_says_which_operation() -> None:
         replace("Patient.name.given + 'x'", valueString="x"),
         replace("1", valueInteger=2),
         replace("%resource.name.family", valueString="x"),
+        replace("Patient" + ".name" * 5000, valueString="x"),
+        replace("Patient.name.where(" * 150 + "true" + ")" * 150, valueString="x"),
+        replace("Patient.name.where(family.matches('(a+)+$'))", valueString="x"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_undoes_all(operation: dict[str, Any]) -> None:
