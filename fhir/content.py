@@ -175,7 +175,8 @@ def _strings(value: Any) -> Iterator[str]:
 
 def parse_resource(body: bytes, content_type: str) -> dict[str, Any]:
     """The resource of a request's body. Raises as `parse` does."""
-    require_json(content_type)
+    if body.strip():
+        require_json(content_type)
     value = parse(body)
     if type(value) is not dict or not isinstance(value.get("resourceType"), str):
         raise InvalidRequest(

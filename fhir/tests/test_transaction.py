@@ -100,7 +100,9 @@ def test_updates_patches_deletes_and_reads_in_one(client):
     answer = transaction(
         client,
         entry("GET", f"Patient/{second['id']}"),
-        entry("PUT", f"Patient/{first['id']}", {**first, "gender": "female"}, f"http://x.example/Patient/{first['id']}"),
+        entry(
+            "PUT", f"Patient/{first['id']}", {**first, "gender": "female"}, f"http://x.example/Patient/{first['id']}"
+        ),
         entry(
             "PATCH",
             f"Patient/{second['id']}",
