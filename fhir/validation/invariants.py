@@ -19,7 +19,7 @@ from fhir.fhirpath.xhtml import problems as narrative_faults
 from . import texts
 from .problems import Context, Node, Problem, Problems, say, shown
 from .references import contained_resource
-from .rule_texts import RULES
+from .rule_texts import PROGRAM_NAME, RULES
 
 Rules = Callable[[Any, Context], Problems]
 Failures = Callable[[Any, Environment], list[str]]
@@ -61,8 +61,13 @@ def _keeps(expression: str, kind: str, node: Any, environment: Environment) -> b
 
 def words(constraint: Constraint) -> Any:
     """What a person reads about a broken rule."""
-    return RULES.get(constraint.key) or say(
-        texts.BROKEN_RULE, key=constraint.key, type=constraint.path, expression=constraint.expression
+    key = constraint.key
+    if key.endswith("-0"):
+        return PROGRAM_NAME
+    return (
+        RULES.get(f"{constraint.path}:{key}")
+        or RULES.get(key)
+        or say(texts.BROKEN_RULE, type=constraint.path, expression=constraint.expression)
     )
 
 
