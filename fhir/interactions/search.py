@@ -1,0 +1,197 @@
+"""FHIR search interaction: https://hl7.org/fhir/R4/http.html#search.
+
+`parse → plan → SQL → rows → include → Bundle`. The page, its total and the audit row are one round trip; the stored
+texts of the matches go into the Bundle as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from django.utils.translation import gettext_lazy as _
+
+from accounts.texts import lazy_text
+from audit import recorder
+
+from .. import bundle, database, ids, json, outcome, store, summary
+from ..definitions.structure import TYPE_NAME, TYPE_NUMBER
+from ..exceptions import Issue
+from ..permissions import require
+from ..search import page as paging
+from ..search import parse, plan, sql, statistics
+from ..search.include import Found, included
+from ..search.page import Position
+from ..search.request import SearchRequest
+from . import Answer, Context
+
+Pairs = Sequence[tuple[str, str]]
+# `_total=estimate` counts up to here; beyond it says what the planner expects.
+_COUNTED = 10_000
+
+
+@dataclass(slots=True)
+class _Search:
+    """One search on its way: what was asked, its address, its plan, where the page begins."""
+
+    request: SearchRequest
+    context: Context
+    path: str
+    plan: plan.Plan
+    bound: bytes
+    position: Position | None
+
+    @property
+    def backwards(self) -> bool:
+        return self.position is not None and self.position.backwards
+
+
+def search(
+    resource_type: str | None, pairs: Pairs, context: Context, *, compartment: tuple[str, str] | None = None
+) -> Answer:
+    """A searchset Bundle of one type, of the system (None), or of a compartment such as ("Patient", id).
+
+    Raises InvalidRequest for what is not understood, Forbidden for types that the caller may not search.
+    """
+    interaction = "search-system" if resource_type is None else "search-type"
+    require(context.scope, interaction, resource_type)
+    asked = _asked(resource_type, pairs, context, compartment)
+    rows, total = _run(asked, interaction, resource_type, compartment)
+    if asked.request.counts_only:
+        return Answer(200, bundle.join("searchset", (), link=_links(asked, (), False), total=total))
+    more = len(rows) > asked.request.count
+    rows = rows[: asked.request.count]
+    if asked.backwards:
+        rows.reverse()
+    if total is None and asked.position is None and not more and asked.request.total != "none":
+        total = len(rows)
+    entries = _entries(asked, rows)
+    return Answer(200, bundle.join("searchset", entries, link=_links(asked, rows, more), total=total))
+
+
+def _asked(resource_type: str | None, pairs: Pairs, context: Context, compartment: tuple[str, str] | None) -> _Search:
+    request = parse.parse(resource_type, pairs, context.scope, context.base_url, lenient=context.lenient)
+    made = plan.make(request, context.scope, statistics.current(), compartment)
+    path = "/".join((*(compartment or ()), resource_type or ("*" if compartment else "")))
+    bound = paging.fingerprint(context.scope.user_id, path, request.kept)
+    position = None
+    if request.cursor is not None:
+        position = paging.unseal(request.cursor, bound, len(made.keys))
+        if position.backwards:
+            made = replace(made, keys=tuple(key.reversed() for key in made.keys))
+    return _Search(request, context, path, made, bound, position)
+
+
+def _run(
+    asked: _Search, interaction: str, resource_type: str | None, compartment: tuple[str, str] | None
+) -> tuple[list[Any], int | None]:
+    """The rows of the page, one more than asked for if there are more, and the total where it is wanted."""
+    request = asked.request
+    statements: list[database.Statement] = []
+    if not request.counts_only:
+        after = None if asked.position is None else asked.position.keys
+        statements.append(sql.page(asked.plan, request.count + 1, after))
+    counting = _counting(asked)
+    if counting is not None:
+        statements.append(counting)
+    statements.append((recorder.INSERT_SQL, _audit_row(asked, interaction, resource_type, compartment)))
+    answers = database.batch(statements)
+    total = None if counting is None else int(answers[-2][0][0])
+    if total is not None and request.total == "estimate" and total > _COUNTED:
+        total = _estimate(asked)
+    return ([] if request.counts_only else answers[0]), total
+
+
+def _counting(asked: _Search) -> database.Statement | None:
+    """The statement for the total: when it is asked for, and of one patient's chart, where it costs little."""
+    request = asked.request
+    if request.total == "estimate":
+        return sql.bounded_total(asked.plan, _COUNTED + 1)
+    if request.counts_only or request.total == "accurate" or (request.total is None and asked.plan.patient is not None):
+        return sql.total(asked.plan)
+    return None
+
+
+def _estimate(asked: _Search) -> int:
+    text, parameters = sql.matches(asked.plan)
+    explained = database.fetch(f"EXPLAIN (FORMAT JSON) {text}", parameters)[0][0]
+    return max(_COUNTED + 1, int(explained[0]["Plan"]["Plan Rows"]))
+
+
+def _audit_row(
+    asked: _Search, interaction: str, resource_type: str | None, compartment: tuple[str, str] | None
+) -> recorder.Row:
+    patient = asked.plan.patient
+    if patient is None and compartment is not None and compartment[0] == "Patient":
+        patient = compartment[1]
+    if patient is None and asked.context.scope.compartment is not None:
+        patient = asked.context.scope.compartment.removeprefix("Patient/")
+    return asked.context.audit(
+        interaction,
+        bucket=None if patient is None else ids.bucket_of(patient),
+        status=200,
+        at=store.now(),
+        type_number=None if resource_type is None else TYPE_NUMBER[resource_type],
+        pat=None if patient is None else ids.patient_hash(patient),
+        patient=patient,
+        query=_query(asked.path, asked.request.kept),
+    )
+
+
+# --- the Bundle
+
+
+def _entries(asked: _Search, rows: Sequence[Any]) -> Iterable[bytes]:
+    base_url, request = asked.context.base_url, asked.request
+    found: list[Found] = [(TYPE_NAME[row[0]], row[1], row[-1]) for row in rows]
+    entries = [_entry(base_url, item, "match", request.summary, request.elements) for item in found]
+    if request.includes and found:
+        others = included(found, request.includes, asked.context.scope, base_url)
+        entries += [_entry(base_url, item, "include", request.summary, ()) for item in others]
+    if request.ignored:
+        entries.append(_warning(asked))
+    return entries
+
+
+def _entry(base_url: str, found: Found, mode: str, wanted: str | None, elements: tuple[str, ...]) -> bytes:
+    kind, resource_id, text = found
+    body = text.encode()
+    if elements or wanted not in (None, "false"):
+        body = json.dumps(summary.project(json.loads(body), summary=wanted, elements=elements))
+    head = f'{{"fullUrl":"{base_url}/{kind}/{resource_id}","resource":'
+    return b"".join((head.encode(), body, b',"search":{"mode":"', mode.encode(), b'"}}'))
+
+
+def _warning(asked: _Search) -> bytes:
+    text = lazy_text(
+        _("These parameters are not known and were ignored: %(names)s."), names=", ".join(asked.request.ignored)
+    )
+    body = json.dumps(outcome.resource([Issue("not-supported", text, severity="warning")], asked.context.language))
+    return b'{"resource":' + body + b',"search":{"mode":"outcome"}}'
+
+
+def _query(path: str, pairs: Pairs) -> str:
+    return path + ("?" + urlencode(pairs, quote_via=quote, safe=":,/*") if pairs else "")
+
+
+def _links(asked: _Search, rows: Sequence[Any], more: bool) -> list[dict[str, str]]:
+    """self, first, next and previous (https://hl7.org/fhir/R4/search.html#Paging)."""
+    base = f"{asked.context.base_url}/"
+    kept = list(asked.request.kept)
+    links = [("self", base + _query(asked.path, kept))]
+    if asked.position is None and not more:
+        return bundle.links(links)
+    links.append(("first", base + _query(asked.path, kept)))
+    keys = len(asked.plan.keys)
+
+    def link(row: Any, backwards: bool) -> str:
+        token = paging.seal(Position(tuple(row[4 : 4 + keys]), backwards), asked.bound)
+        return base + _query(asked.path, [*kept, ("_cursor", token)])
+
+    if rows and (asked.backwards or more):
+        links.append(("next", link(rows[-1], False)))
+    if rows and asked.position is not None and (more or not asked.backwards):
+        links.append(("previous", link(rows[0], True)))
+    return bundle.links(links)

@@ -1,0 +1,217 @@
+"""One search parameter of a query string → a clause: modifiers, chains, `_has`, types of parameters.
+
+https://hl7.org/fhir/R4/search.html#modifiers, #chaining, #has
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from django.utils.translation import gettext_lazy as _
+
+from accounts.scopes import Scope
+from accounts.texts import lazy_text
+from fhir.definitions.structure import TYPE_NUMBER
+from fhir.exceptions import Forbidden, InvalidRequest
+
+from . import hashing
+from .catalogue import Parameter, parameters, patient_decides
+from .clauses import AllOf, AnyOf, Chain, Clause, Has, Ids, Present
+from .parameters import composite, date, number, quantity, reference, special, string, token, uri
+from .parameters.text import bad_value, split, unescape
+
+_DEEPEST = 8
+_MOST_TARGETS = 24
+# Parameters of all resources that have rules of their own.
+SPECIAL = ("_has", "_list", "_type", "_filter", "_text", "_content")
+# Parts of the standard that need what this server does not keep; refused by name, never ignored.
+UNSUPPORTED = ("_text", "_content", "_filter", "_query")
+
+_PARSERS: dict[str, Callable[[Parameter, str | None, list[str]], Clause]] = {
+    "token": token.parse,
+    "date": date.parse,
+    "number": number.parse,
+    "quantity": quantity.parse,
+    "uri": uri.parse,
+    "composite": composite.parse,
+    "special": special.parse,
+}
+_TERMINOLOGY = ("in", "not-in", "above", "below")
+
+
+class UnknownParameter(InvalidRequest):
+    """A parameter that the type does not have: refused, or ignored if the client is lenient."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What is needed to understand a parameter: whose question it is, the own address, how deep in a chain we are."""
+
+    scope: Scope
+    base_url: str
+    depth: int = 0
+
+    def deeper(self, name: str) -> Reader:
+        """For the next link of a chain. Raises InvalidRequest at the stated bound."""
+        if self.depth >= _DEEPEST:
+            text = _("A chain may have %(limit)d links.")
+            raise InvalidRequest(lazy_text(text, limit=_DEEPEST), code="too-costly", expression=name[:100])
+        return replace(self, depth=self.depth + 1)
+
+    def require(self, resource_type: str) -> None:
+        """Raises Forbidden for a type that the caller may not search: matching it would tell of its content."""
+        if not self.scope.allows(resource_type, "s"):
+            text = _("Your role does not allow a search that looks at %(type)s.")
+            raise Forbidden(lazy_text(text, type=resource_type))
+
+
+def clause(resource_type: str, name: str, value: str, reader: Reader) -> Clause:
+    """The clause of `name=value`. Raises UnknownParameter, InvalidRequest, Forbidden."""
+    if name.startswith("_has:"):
+        return _has(resource_type, name, value, reader)
+    if name == "_list":
+        return _list(value, reader)
+    if name.partition(":")[0] in UNSUPPORTED:
+        text = _("The parameter “%(name)s” is not supported by this server.")
+        raise InvalidRequest(lazy_text(text, name=name[:100]), code="not-supported", expression=name[:100])
+    head, dot, rest = name.partition(".")
+    code, _colon, modifier = head.partition(":")
+    parameter = parameters(resource_type).get(code)
+    if parameter is None:
+        raise _unknown(resource_type, code)
+    if dot:
+        return _chain(parameter, modifier or None, rest, value, reader)
+    if modifier == "missing":
+        return _missing(parameter, value)
+    return _plain(parameter, modifier or None, value, reader)
+
+
+def _unknown(resource_type: str, code: str) -> UnknownParameter:
+    text = _("%(type)s has no search parameter “%(code)s”. It has: %(known)s.")
+    known = ", ".join([*parameters(resource_type), *(name for name in SPECIAL if name not in UNSUPPORTED)])
+    shown = lazy_text(text, type=resource_type, code=code[:100], known=known)
+    return UnknownParameter(shown, code="not-supported", expression=code[:100])
+
+
+def values_of(name: str, value: str) -> list[str]:
+    """The alternatives between commas, escapes kept. Raises InvalidRequest for an empty value."""
+    found = [item for item in split(value, ",") if item]
+    if not found:
+        text = _("The parameter “%(code)s” has no value.")
+        raise bad_value(name[:100], value, text)
+    return found
+
+
+def _plain(parameter: Parameter, modifier: str | None, value: str, reader: Reader) -> Clause:
+    values = values_of(parameter.code, value)
+    if parameter.type == "string":
+        return string.parse(parameter, modifier, [unescape(item) for item in values])
+    if parameter.type == "reference":
+        return reference.parse(parameter, modifier, values, reader.base_url)
+    if parameter.type == "token" and modifier in _TERMINOLOGY:
+        text = _("“%(code)s:%(modifier)s” needs a terminology, which this server does not have yet.")
+        shown = lazy_text(text, code=parameter.code, modifier=modifier)
+        raise InvalidRequest(shown, code="not-supported", expression=parameter.code)
+    return _PARSERS[parameter.type](parameter, modifier, values)
+
+
+def _missing(parameter: Parameter, value: str) -> Clause:
+    if value not in ("true", "false"):
+        text = _("“%(code)s:missing” is true or false, not “%(value)s”.")
+        raise bad_value(parameter.code, value, text)
+    return Present(parameter.mask, value == "false", parameter.code)
+
+
+# --- chains
+
+
+def _chain(parameter: Parameter, modifier: str | None, rest: str, value: str, reader: Reader) -> Clause:
+    if parameter.type != "reference":
+        text = _("“%(code)s” is no reference, so nothing can be chained to it.")
+        raise bad_value(parameter.code, value, text)
+    reader = reader.deeper(f"{parameter.code}.{rest}")
+    targets = _targets(parameter, modifier, rest, reader)
+    hashes = tuple(hashing.parameter_hash(parameter.resource_type, code) for code in parameter.stored_as)
+    found = tuple(Chain(hashes, TYPE_NUMBER[target], clause(target, rest, value, reader)) for target in targets)
+    return found[0] if len(found) == 1 else AnyOf(found)
+
+
+def _targets(parameter: Parameter, modifier: str | None, rest: str, reader: Reader) -> tuple[str, ...]:
+    """The types that a chain goes to: the one named, or each possible one that knows the next parameter."""
+    if modifier is not None:
+        if modifier not in parameter.targets:
+            text = _("“%(code)s” does not refer to “%(value)s”; it refers to: %(known)s.")
+            shown = lazy_text(text, code=parameter.code, value=modifier[:100], known=", ".join(parameter.targets))
+            raise InvalidRequest(shown, code="not-supported", expression=parameter.code)
+        reader.require(modifier)
+        return (modifier,)
+    code = rest.partition(".")[0].partition(":")[0]
+    known = [t for t in parameter.targets if code in SPECIAL or code in parameters(t)]
+    if not known:
+        text = _("Nothing that “%(code)s” refers to has the search parameter “%(next)s”.")
+        shown = lazy_text(text, code=parameter.code, next=code[:100])
+        raise InvalidRequest(shown, code="not-supported", expression=parameter.code)
+    allowed = tuple(t for t in known if reader.scope.allows(t, "s"))
+    if not allowed:
+        reader.require(known[0])
+    if len(allowed) > _MOST_TARGETS:
+        text = _("“%(code)s” refers to many types: name one, as in %(code)s:%(type)s.%(next)s.")
+        shown = lazy_text(text, code=parameter.code, type=allowed[0], next=rest[:100])
+        raise InvalidRequest(shown, code="too-costly", expression=parameter.code)
+    return allowed
+
+
+def _has(resource_type: str, name: str, value: str, reader: Reader) -> Clause:
+    """`_has:Observation:patient:code=x`: an Observation with that code refers here by `patient`."""
+    parts = name.split(":", 3)
+    source = parts[1]
+    if len(parts) < 4 or source not in TYPE_NUMBER:
+        text = _("“%(value)s” is not understood: write _has:Type:reference:parameter.")
+        raise bad_value("_has", name, text)
+    reader = reader.deeper(name)
+    reader.require(source)
+    link = parameters(source).get(parts[2])
+    if link is None:
+        raise _unknown(source, parts[2])
+    if link.type != "reference" or resource_type not in link.targets:
+        text = _("“%(code)s” of %(type)s does not refer to %(target)s.")
+        shown = lazy_text(text, code=link.code, type=source, target=resource_type)
+        raise InvalidRequest(shown, code="not-supported", expression="_has")
+    return Has(
+        source=TYPE_NUMBER[source],
+        parameters=tuple(hashing.parameter_hash(source, code) for code in link.stored_as),
+        mask=link.mask,
+        through_pat=resource_type == "Patient" and patient_decides(source, link.code) and link.targets == ("Patient",),
+        clause=clause(source, parts[3], value, reader),
+    )
+
+
+def _list(value: str, reader: Reader) -> Clause:
+    """`_list=42`: the items of List/42 (https://hl7.org/fhir/R4/search.html#list)."""
+    reader.require("List")
+    ids = tuple(unescape(item).removeprefix("List/") for item in values_of("_list", value))
+    item = parameters("List")["item"]
+    return Has(
+        source=TYPE_NUMBER["List"],
+        parameters=(hashing.parameter_hash("List", "item"),),
+        mask=item.mask,
+        through_pat=False,
+        clause=Ids(ids, tuple(hashing.own_term("List", i) for i in ids)),
+    )
+
+
+def common(clauses: list[tuple[int, Clause]]) -> Clause:
+    """One clause from that of each type (by number): the same, or all terms together, or each with its type."""
+    from .clauses import Terms, Types
+
+    first = clauses[0][1]
+    if all(found == first for _number, found in clauses):
+        return first
+    terms = [found for _number, found in clauses if isinstance(found, Terms)]
+    if len(terms) == len(clauses):
+        return Terms(tuple(sorted({h for found in terms for h in found.hashes})), terms[0].code)
+    ids = [found for _number, found in clauses if isinstance(found, Ids)]
+    if len(ids) == len(clauses):
+        return Ids(ids[0].ids, tuple(h for found in ids for h in found.own_terms))
+    return AnyOf(tuple(AllOf((Types((number,)), found)) for number, found in clauses))

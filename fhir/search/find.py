@@ -1,0 +1,37 @@
+"""What a condition finds: for conditional interactions, inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from accounts.scopes import Scope
+
+from . import parse, plan, sql, statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Where a resource lies; `type` is the number of its type."""
+
+    type: int
+    id: str
+    version: int
+    bucket: int
+
+
+def find_statement(
+    resource_type: str, pairs: Sequence[tuple[str, str]], scope: Scope, base_url: str, *, limit: int
+) -> sql.Statement:
+    """The statement that finds at most `limit` resources, for `matches`. Raises InvalidRequest, Forbidden.
+
+    It contains what the caller may see. Nothing is lenient here: a condition that is not understood must not match.
+    """
+    request = parse.parse(resource_type, pairs, scope, base_url)
+    return sql.page(plan.make(request, scope, statistics.current()), limit, body=False)
+
+
+def matches(rows: Sequence[tuple[Any, ...]]) -> list[Match]:
+    """The matches in the rows of `find_statement`."""
+    return [Match(*row[:4]) for row in rows]

@@ -1,0 +1,138 @@
+"""`_include` and `_revinclude` (https://hl7.org/fhir/R4/search.html#include): what goes with the matches of a page.
+
+One statement for each round of references, by the own terms of the targets; the caller's policy is in each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from accounts.scopes import Scope
+from fhir import database, json
+from fhir.definitions.structure import RESOURCE_TYPES, TYPE_NAME, TYPE_NUMBER
+from fhir.exceptions import InvalidRequest
+from fhir.fhirpath import Environment, compile_many
+
+from . import hashing
+from .catalogue import Parameter, parameters
+from .clauses import TRUE, Alias, Terms, Types
+from .parameters import reference
+from .plan import policy_of
+from .request import Include
+
+# `:iterate` ends here at the latest; https://hl7.org/fhir/R4/search.html#include leaves the bound to the server.
+ROUNDS = 10
+Found = tuple[str, str, str]  # type, id, content
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What has been found so far."""
+
+    scope: Scope
+    base_url: str
+    seen: set[tuple[str, str]]
+    found: list[Found] = field(default_factory=list)
+
+
+def included(matches: Sequence[Found], asked: Sequence[Include], scope: Scope, base_url: str) -> list[Found]:
+    """The resources that the includes of a search add to its matches, each once. Raises InvalidRequest."""
+    for include in asked:
+        if include.reverse and include.source == "*":
+            raise InvalidRequest(_("_revinclude needs a type: write Type:parameter or Type:*."), code="too-costly")
+    walk = _Walk(scope, base_url, {(kind, rid) for kind, rid, _body in matches})
+    sources = list(matches)
+    for number in range(ROUNDS):
+        wanted = [include for include in asked if number == 0 or include.iterate]
+        if not sources or not wanted:
+            break
+        sources = _round(walk, sources, wanted)
+        walk.found += sources
+    return walk.found
+
+
+def _round(walk: _Walk, sources: Sequence[Found], wanted: Sequence[Include]) -> list[Found]:
+    terms = {term for include in wanted for term in _terms(walk, sources, include)}
+    if not terms:
+        return []
+    new = []
+    for number, resource_id, body in database.fetch(*_statement(walk, terms)):
+        key = (TYPE_NAME[number], resource_id)
+        if key not in walk.seen:
+            walk.seen.add(key)
+            new.append((*key, body))
+    return new
+
+
+def _statement(walk: _Walk, terms: set[int]) -> tuple[str, Sequence[Any]]:
+    alias = Alias("r")
+    policy = policy_of(walk.scope)
+    parts = [
+        Terms(tuple(sorted(terms))).sql(alias),
+        Types(tuple(sorted(TYPE_NUMBER[name] for name in walk.scope.types("r")))).sql(alias),
+        TRUE if policy is None else policy.sql(alias),
+    ]
+    # Gathered first: a condition on the type beside the terms would mislead the planner.
+    text = (
+        f"WITH m AS MATERIALIZED (SELECT r.bucket, r.type, r.id, r.pat, r.terms FROM resource r"
+        f" WHERE {parts[0].text} AND NOT r.deleted) SELECT r.type, r.id, c.body FROM m r JOIN content c"
+        f" ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id WHERE {parts[1].text} AND {parts[2].text}"
+    )
+    return text, [p for part in parts for p in part.parameters]
+
+
+def _terms(walk: _Walk, sources: Sequence[Found], include: Include) -> Iterator[int]:
+    return _reverse(sources, include) if include.reverse else _forward(walk, sources, include)
+
+
+def _reverse(sources: Sequence[Found], include: Include) -> Iterator[int]:
+    for kind, resource_id, _body in sources:
+        if include.target is not None and include.target != kind:
+            continue
+        own = hashing.own_term(kind, resource_id)
+        for parameter in _references_of(include.source, include.code):
+            if kind in parameter.targets:
+                for code in parameter.stored_as:
+                    yield hashing.parameter_hash(include.source, code) ^ own
+
+
+def _references_of(resource_type: str, code: str) -> Iterable[Parameter]:
+    known = parameters(resource_type)
+    return [p for p in known.values() if p.type == "reference"] if code == "*" else [known[code]]
+
+
+@cache
+def _reader(resource_type: str) -> Any:
+    """A compiled function resource → values of its reference parameters."""
+    known = parameters(resource_type)
+    return compile_many({c: p.expression for c, p in known.items() if p.type == "reference"}, resource_type)
+
+
+def _forward(walk: _Walk, sources: Sequence[Found], include: Include) -> Iterator[int]:
+    for kind, _id, body in sources:
+        if include.source not in ("*", kind):
+            continue
+        resource = json.loads(body)
+        values = _reader(kind)(resource, Environment(resource=resource))
+        for parameter in _references_of(kind, include.code):
+            for _type, value in values.get(parameter.code, ()):
+                yield from _target_terms(walk, parameter, include.target, reference.literal(value))
+
+
+def _target_terms(walk: _Walk, parameter: Parameter, wanted: str | None, text: str | None) -> Iterator[int]:
+    if text is None:
+        return
+    form = reference.forms(text, walk.base_url)[-1]
+    target = reference.target_type(form)
+    if target is not None:
+        if wanted in (None, target) and (target, form.split("/", 1)[1]) not in walk.seen:
+            yield hashing.reference(form)
+    elif "canonical" in parameter.types or "uri" in parameter.types:
+        for name in (wanted,) if wanted else parameter.targets:
+            if name in RESOURCE_TYPES and "url" in parameters(name):
+                yield hashing.parameter_hash(name, "url") ^ hashing.uri(form)

@@ -1,0 +1,162 @@
+"""Sort keys as SQL, and the condition that begins after a given row (https://hl7.org/fhir/R4/search.html#sort)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from fhir.definitions.search_parameters import clinical_date
+
+from . import hashing
+from .catalogue import Parameter, parameters
+from .clauses import Fragment
+from .parameters.text import bad_value
+from .paths import Branch
+from .request import Sort
+
+# What of a complex type is compared, as the end of a JSON path.
+_ENDS = {
+    "CodeableConcept": (".coding[*].code", ".text"),
+    "Coding": (".code",),
+    "Identifier": (".value",),
+    "ContactPoint": (".value",),
+    "Reference": (".reference",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: `sql` is an expression over a row `$r` of resource; `column` names it where it is a plain column.
+
+    `kind` is its SQL type; `nullable` says that some rows have none, which come last.
+    """
+
+    sql: str
+    parameters: tuple[Any, ...]
+    kind: str
+    descending: bool
+    nullable: bool
+    column: str | None = None
+    backwards: bool = False
+
+    def reversed(self) -> Key:
+        """The same key read from the end: what had no value comes first."""
+        return replace(self, descending=not self.descending, backwards=not self.backwards)
+
+
+def _column(name: str, kind: str, descending: bool) -> Key:
+    return Key(f"$r.{name}", (), kind, descending, False, name)
+
+
+def keys(types: Sequence[str], sort: Sequence[Sort]) -> tuple[Key, ...]:
+    """The keys of a search, which make every row's place its own. Default: newest clinical date first."""
+    found: list[Key] = []
+    for item in sort or (Sort("_date", True),):
+        found += _keys(types, item)
+    if not any(key.column == "id" for key in found):
+        found.append(_column("id", "text", found[-1].descending))
+    if len(types) > 1:
+        found.append(_column("type", "smallint", found[-1].descending))
+    return tuple(found)
+
+
+def _keys(types: Sequence[str], sort: Sort) -> list[Key]:
+    if sort.code == "_id":
+        return [_column("id", "text", sort.descending)]
+    if sort.code == "_lastUpdated":
+        return [_column("updated", "timestamptz", sort.descending)]
+    if sort.code == "_date":
+        return [_column("sdate", "float8", sort.descending)]
+    described = [parameters(name)[sort.code] for name in types]
+    if len(types) == 1 and clinical_date(types[0]) == sort.code and described[0].single and sort.descending:
+        # Without a date the column holds -infinity, which comes last when the newest is first.
+        return [_column("sdate", "float8", True)]
+    kinds = {p.type for p in described}
+    if kinds <= {"date", "number", "quantity"}:
+        return [_from_rows("range_index", "lo", "float8", described, sort)]
+    if kinds == {"string"}:
+        return [_from_rows("string_index", "value", "text", described, sort)]
+    return [_from_content(described, sort)]
+
+
+def _from_rows(table: str, column: str, kind: str, described: Sequence[Parameter], sort: Sort) -> Key:
+    numbers = sorted({hashing.parameter_number(p.resource_type, code) for p in described for code in p.stored_as})
+    least = "max" if sort.descending else "min"
+    sql = (
+        f"(SELECT {least}(k.{column}) FROM {table} k WHERE k.bucket = $r.bucket AND k.type = $r.type"
+        f" AND k.id = $r.id AND k.param = ANY(%s::int[]))"
+    )
+    return Key(sql, ("{" + ",".join(map(str, numbers)) + "}",), kind, sort.descending, True)
+
+
+def _from_content(described: Sequence[Parameter], sort: Sort) -> Key:
+    """Codes, references and addresses are hashes in the index: their texts are read from the content."""
+    paths = sorted({path for p in described for path in _json_paths(p)})
+    least = "max" if sort.descending else "min"
+    sql = (
+        f"(SELECT {least}((v.v #>> '{{}}') COLLATE \"C\") FROM content k, unnest(%s::text[]) p(p),"
+        " jsonb_path_query(k.body::jsonb, p.p::jsonpath) v(v)"
+        " WHERE k.bucket = $r.bucket AND k.type = $r.type AND k.id = $r.id)"
+    )
+    return Key(sql, (paths,), "text", sort.descending, True)
+
+
+def _json_paths(parameter: Parameter) -> list[str]:
+    found = [path for branch in parameter.branches for path in _branch_paths(branch)]
+    if not found:
+        text = _("The parameter “%(code)s” has no value that can be sorted by.")
+        raise bad_value(parameter.code, parameter.code, text)
+    return found
+
+
+def _branch_paths(branch: Branch) -> list[str]:
+    paths = [""]
+    for step in branch.steps or ():
+        paths = [f'{path}."{key}"' for path in paths for key in step.keys]
+    if paths == [""]:
+        return []
+    ends = [end for name in branch.types for end in _ENDS.get(name, ("",))]
+    return [f"lax ${path}{end}" for path in paths for end in dict.fromkeys(ends or ("",))]
+
+
+def order_by(found: Sequence[Key], names: Sequence[str]) -> str:
+    """The ORDER BY list over the given names of the keys."""
+    return ", ".join(
+        f"{name} {'DESC' if key.descending else 'ASC'}"
+        + ((" NULLS FIRST" if key.backwards else " NULLS LAST") if key.nullable else "")
+        for key, name in zip(found, names, strict=True)
+    )
+
+
+def after(found: Sequence[Key], names: Sequence[str], values: Sequence[str | None]) -> Fragment:
+    """The condition on rows that come after the row with these values (texts, None for null)."""
+    directions = {key.descending for key in found}
+    if len(directions) == 1 and not any(key.nullable for key in found):
+        casts = ", ".join(f"%s::{key.kind}" for key in found)
+        sign = "<" if found[0].descending else ">"
+        return Fragment(f"({', '.join(names)}) {sign} ({casts})", tuple(values))
+    return _after(list(zip(found, names, values, strict=True)))
+
+
+def _after(rest: Sequence[tuple[Key, str, str | None]]) -> Fragment:
+    (key, name, value), *others = rest
+    further, same = _beyond(key, name, value)
+    if not others:
+        return further
+    inner = _after(others)
+    text = f"({further.text} OR ({same.text} AND {inner.text}))"
+    return Fragment(text, (*further.parameters, *same.parameters, *inner.parameters))
+
+
+def _beyond(key: Key, name: str, value: str | None) -> tuple[Fragment, Fragment]:
+    """(rows beyond the value, rows with the same value) in one key; nulls lie at the end of the order."""
+    if value is None:
+        return Fragment(f"{name} IS NOT NULL" if key.backwards else "FALSE"), Fragment(f"{name} IS NULL")
+    sign = "<" if key.descending else ">"
+    text = f"{name} {sign} %s::{key.kind}"
+    if key.nullable and not key.backwards:
+        text = f"({text} OR {name} IS NULL)"
+    return Fragment(text, (value,)), Fragment(f"{name} = %s::{key.kind}", (value,))

@@ -1,0 +1,158 @@
+"""A SearchRequest and a Scope → a Plan: what is asked, of whom, in which order, and which index leads.
+
+A Plan is a value. Its rules, each measured, are those of docs/search.md: a chart is walked along (pat, type, sdate)
+with terms as filters; rare terms lead through their own index, the set of matches made before it is ordered; frequent ones
+are filters on a walk along (type, sdate). What the caller may see is a clause of the plan, on every alias.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accounts.scopes import Scope
+from fhir import ids
+from fhir.definitions.compartments import COMPARTMENTS, compartment_parameters
+from fhir.definitions.search_parameters import clinical_date
+from fhir.definitions.structure import TYPE_NUMBER
+from fhir.exceptions import InvalidRequest
+
+from . import hashing, order
+from .catalogue import parameters
+from .clauses import (
+    AllOf,
+    AnyOf,
+    Chain,
+    Chart,
+    Clause,
+    ClinicalDate,
+    CodeValues,
+    Compartment,
+    Has,
+    Ids,
+    Near,
+    Nothing,
+    Ranges,
+    Strings,
+    Terms,
+    Types,
+    names_type,
+)
+from .conditions import common
+from .request import SearchRequest
+from .statistics import Statistics
+
+# Up to about so many matches it is cheaper to gather all and sort them than to walk by date and filter.
+RARE = 3000.0
+CHART, SET, WALK = "chart", "set", "walk"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`leads` is chart, set or walk. `bucket` and `patient` are set where one patient decides the place of all matches.
+
+    `policy` is what the caller may see; it is among `clauses` too, unless another clause implies it.
+    """
+
+    types: tuple[str, ...]
+    clauses: tuple[Clause, ...]
+    policy: Clause | None
+    keys: tuple[order.Key, ...]
+    count: int
+    leads: str
+    bucket: int | None
+    patient: str | None
+
+    @property
+    def condition(self) -> Clause:
+        """All clauses as one."""
+        return AllOf(self.clauses)
+
+
+def make(
+    request: SearchRequest, scope: Scope, statistics: Statistics, compartment: tuple[str, str] | None = None
+) -> Plan:
+    """The plan of a search; `compartment` is that of a compartment search: ("Patient", id). Raises InvalidRequest."""
+    keys = order.keys(request.types, request.sort)
+    clauses = list(request.clauses)
+    if compartment is not None:
+        clauses.append(member(*compartment, request.types))
+    policy = policy_of(scope)
+    chart = request.chart
+    if chart is not None:
+        clauses.insert(0, Chart(ids.patient_hash(chart), ids.bucket_of(chart)))
+    if policy is not None and (chart is None or scope.compartment != f"Patient/{chart}"):
+        clauses.insert(0, policy)
+    if not request.types:
+        clauses = [Nothing()]
+    leads = _leading(clauses, chart, keys, statistics)
+    if leads in (CHART, WALK) or not any(names_type(clause) for clause in clauses):
+        clauses.insert(0, Types(tuple(TYPE_NUMBER[name] for name in request.types)))
+    clauses += _clinical_bounds(request)
+    bucket = None if chart is None else ids.bucket_of(chart)
+    return Plan(request.types, tuple(clauses), policy, keys, request.count, leads, bucket, chart)
+
+
+def policy_of(scope: Scope) -> Clause | None:
+    """What the caller may see of each type; None for everything."""
+    if scope.compartment is None:
+        return None
+    patient = scope.compartment.removeprefix("Patient/")
+    return Compartment(ids.patient_hash(patient), ids.compartment_term(patient))
+
+
+def member(name: str, resource_id: str, types: tuple[str, ...]) -> Clause:
+    """Membership of a compartment (https://hl7.org/fhir/R4/compartmentdefinition.html). Raises InvalidRequest."""
+    from django.utils.translation import gettext_lazy as _
+
+    if name not in COMPARTMENTS:
+        raise InvalidRequest(_("There are compartments of Patient, Encounter, RelatedPerson, Practitioner and Device."))
+    if name == "Patient":
+        within = tuple(TYPE_NUMBER[t] for t in types if t == "Patient" or compartment_parameters(name, t))
+        inside = Compartment(ids.patient_hash(resource_id), ids.compartment_term(resource_id))
+        return AllOf((Types(within), inside)) if within else Nothing()
+    target = hashing.own_term(name, resource_id)
+    found: list[tuple[int, Clause]] = []
+    for resource_type in types:
+        known = parameters(resource_type)
+        codes = [c for c in compartment_parameters(name, resource_type) if c in known]
+        hashes = {hashing.parameter_hash(resource_type, s) ^ target for c in codes for s in known[c].stored_as}
+        if resource_type == name:
+            found.append((TYPE_NUMBER[name], Ids((resource_id,), (target,))))
+        elif hashes:
+            found.append((TYPE_NUMBER[resource_type], Terms(tuple(sorted(hashes)))))
+    return (
+        AnyOf(tuple(clause for _number, clause in found)) if len(found) > 1 else (common(found) if found else Nothing())
+    )
+
+
+def _leading(clauses: list[Clause], chart: str | None, keys: tuple[order.Key, ...], statistics: Statistics) -> str:
+    if chart is not None:
+        return CHART
+    ordered = all(key.column is not None for key in keys)
+    return SET if not ordered or any(_selects(clause, statistics) for clause in clauses) else WALK
+
+
+def _selects(clause: Clause, statistics: Statistics) -> bool:
+    """Whether a clause leaves few enough rows to gather them all."""
+    if isinstance(clause, Terms):
+        return statistics.expected(clause.hashes) <= RARE
+    if isinstance(clause, AllOf):
+        return any(_selects(c, statistics) for c in clause.clauses)
+    if isinstance(clause, AnyOf):
+        return all(_selects(c, statistics) for c in clause.clauses)
+    return isinstance(clause, Strings | Ids | Chain | Has | CodeValues | Compartment | Near | Nothing)
+
+
+def _clinical_bounds(request: SearchRequest) -> list[Clause]:
+    """Bounds of column `sdate` that follow from conditions on the clinical date."""
+    code = clinical_date(request.types[0]) if len(request.types) == 1 else None
+    if code is None:
+        return []
+    parameter = parameters(request.types[0])[code]
+    found: list[Clause] = []
+    for clause in request.clauses:
+        if isinstance(clause, Ranges) and clause.code == code and len(clause.tests) == 1:
+            least, below = clause.tests[0].date_bounds(parameter.single)
+            if least is not None or below is not None:
+                found.append(ClinicalDate(least, below))
+    return found

@@ -1,0 +1,58 @@
+"""What a search asks, as a value (https://hl7.org/fhir/R4/search.html)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .clauses import Clause
+
+TOTALS = ("none", "estimate", "accurate")
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """One key of `_sort`."""
+
+    code: str
+    descending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """One `_include` or `_revinclude` (https://hl7.org/fhir/R4/search.html#include).
+
+    `source` is a type or "*", `code` a reference parameter or "*", `target` a type or None.
+    """
+
+    source: str
+    code: str
+    target: str | None
+    iterate: bool
+    reverse: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """A parsed search. `types` () means a search of nothing that the caller may see.
+
+    `chart` is the id of the Patient who decides the place of every match, where that is known from a parameter;
+    `kept` are the parameters that were understood, for the self link; `ignored` those that were not.
+    """
+
+    types: tuple[str, ...]
+    clauses: tuple[Clause, ...]
+    chart: str | None
+    sort: tuple[Sort, ...]
+    count: int
+    total: str | None
+    summary: str | None
+    elements: tuple[str, ...]
+    includes: tuple[Include, ...]
+    cursor: str | None
+    kept: tuple[tuple[str, str], ...]
+    ignored: tuple[str, ...]
+
+    @property
+    def counts_only(self) -> bool:
+        """Whether the number of matches is all that is asked for."""
+        return self.count == 0 or self.summary == "count"

@@ -1,0 +1,99 @@
+"""A Plan → SQL. Pages are found by keys and joined to the content, both with the bucket where one is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from . import order
+from .clauses import Alias, Fragment
+from .plan import CHART, SET, WALK, Plan
+
+Statement = tuple[str, Sequence[Any]]
+
+
+def _alias(plan: Plan, *, hidden: bool) -> Alias:
+    return Alias("r", plan.bucket, hidden, plan.policy)
+
+
+def _where(plan: Plan, *, hidden: bool) -> Fragment:
+    found = plan.condition.sql(_alias(plan, hidden=hidden))
+    return Fragment(f"NOT r.deleted AND {found.text}", found.parameters)
+
+
+def key_names(plan: Plan) -> list[str]:
+    """The columns of a page that hold the keys."""
+    return [f"k{number}" for number in range(len(plan.keys))]
+
+
+def page(plan: Plan, limit: int, after: Sequence[str | None] | None = None, *, body: bool = True) -> Statement:
+    """One page: type, id, version, bucket, the keys as texts, and the content.
+
+    `limit` rows after the row whose keys are `after`, in the order of the plan.
+    """
+    names = key_names(plan)
+    inner = _set(plan, names, limit, after) if _gathers(plan) else _walk(plan, names, limit, after)
+    columns = "".join(f", r.{name}::text" for name in names)
+    order_by = order.order_by(plan.keys, [f"r.{name}" for name in names])
+    if not body:
+        text = f"SELECT r.type, r.id, r.version, r.bucket{columns} FROM ({inner.text}) r ORDER BY {order_by}"
+        return text, inner.parameters
+    place, parameters = ("c.bucket = %s", (plan.bucket,)) if plan.bucket is not None else ("c.bucket = r.bucket", ())
+    text = (
+        f"SELECT r.type, r.id, r.version, r.bucket{columns}, c.body FROM ({inner.text}) r"
+        f" JOIN content c ON {place} AND c.type = r.type AND c.id = r.id ORDER BY {order_by}"
+    )
+    return text, (*inner.parameters, *parameters)
+
+
+def _gathers(plan: Plan) -> bool:
+    return plan.leads == SET or any(key.column is None for key in plan.keys)
+
+
+def _columns(plan: Plan, names: Sequence[str]) -> Fragment:
+    found = [f"{key.sql.replace('$r', 'r')} AS {name}" for key, name in zip(plan.keys, names, strict=True)]
+    return Fragment(", ".join(found), tuple(p for key in plan.keys for p in key.parameters))
+
+
+def _walk(plan: Plan, names: Sequence[str], limit: int, after: Sequence[str | None] | None) -> Fragment:
+    """Along an index that has the order: the limit stops the walk."""
+    columns = _columns(plan, names)
+    where = _where(plan, hidden=plan.leads in (CHART, WALK))
+    plain = [key.sql.replace("$r", "r") for key in plan.keys]
+    begin = Fragment("") if after is None else order.after(plan.keys, plain, after)
+    text = (
+        f"SELECT r.type, r.id, r.version, r.bucket, {columns.text} FROM resource r WHERE {where.text}"
+        f"{' AND ' + begin.text if begin.text else ''} ORDER BY {order.order_by(plan.keys, plain)} LIMIT %s"
+    )
+    return Fragment(text, (*columns.parameters, *where.parameters, *begin.parameters, limit))
+
+
+def _set(plan: Plan, names: Sequence[str], limit: int, after: Sequence[str | None] | None) -> Fragment:
+    """All matches first, without a limit that would mislead the planner; then their order."""
+    columns = _columns(plan, names)
+    where = _where(plan, hidden=plan.leads == CHART)
+    begin = Fragment("TRUE") if after is None else order.after(plan.keys, names, after)
+    text = (
+        f"WITH m AS MATERIALIZED (SELECT r.type, r.id, r.version, r.bucket, {columns.text} FROM resource r"
+        f" WHERE {where.text}) SELECT * FROM m WHERE {begin.text} ORDER BY {order.order_by(plan.keys, names)} LIMIT %s"
+    )
+    return Fragment(text, (*columns.parameters, *where.parameters, *begin.parameters, limit))
+
+
+def total(plan: Plan) -> Statement:
+    """The number of matches."""
+    where = _where(plan, hidden=plan.leads == CHART)
+    return f"SELECT count(*) FROM resource r WHERE {where.text}", where.parameters
+
+
+def matches(plan: Plan) -> Statement:
+    """All matches without any of their columns, for EXPLAIN."""
+    where = _where(plan, hidden=False)
+    return f"SELECT FROM resource r WHERE {where.text}", where.parameters
+
+
+def bounded_total(plan: Plan, bound: int) -> Statement:
+    """The number of matches, counted up to `bound`."""
+    where = _where(plan, hidden=plan.leads == CHART)
+    text = f"SELECT count(*) FROM (SELECT FROM resource r WHERE {where.text} LIMIT %s) n"
+    return text, (*where.parameters, bound)
