@@ -37,8 +37,7 @@ TYPE_INTERACTIONS = (
 )
 SYSTEM_INTERACTIONS = ("transaction", "batch", "search-system", "history-system")
 
-# Types of search parameters that fhir.search answers, and whether it answers _include and _revinclude.
-SEARCH_TYPES = frozenset({"token", "reference", "string", "date", "uri", "number", "quantity", "composite"})
+# Whether searches answer _include and _revinclude.
 INCLUDES = False
 
 # Parts of a CapabilityStatement that are still for trial use in R4: left out of mode=normative.
@@ -153,21 +152,11 @@ def _codes(codes: Iterable[str]) -> list[dict[str, str]]:
 # --- search
 
 
-@cache
-def served_parameters(resource_type: str) -> Mapping[str, catalogue.Parameter]:
-    """The search parameters of a type that are answered, by code."""
-    return {
-        code: parameter
-        for code, parameter in catalogue.parameters(resource_type).items()
-        if parameter.type in SEARCH_TYPES
-    }
-
-
 def _search_parameters(resource_type: str) -> list[dict[str, Any]]:
     urls = _definitions(resource_type)
     return [
         {"name": code, "definition": urls[code], "type": parameter.type}
-        for code, parameter in served_parameters(resource_type).items()
+        for code, parameter in catalogue.parameters(resource_type).items()
     ]
 
 
@@ -181,14 +170,14 @@ def _definitions(resource_type: str) -> Mapping[str, str]:
 
 def _common_parameters() -> list[dict[str, Any]]:
     """Parameters that every type has, for searches over several types."""
-    common = set.intersection(*(set(served_parameters(name)) for name in RESOURCE_TYPES))
+    common = set.intersection(*(set(catalogue.parameters(name)) for name in RESOURCE_TYPES))
     return [parameter for parameter in _search_parameters(RESOURCE_TYPES[0]) if parameter["name"] in common]
 
 
 def _includes(resource_type: str) -> list[str]:
     return [
         f"{resource_type}:{code}"
-        for code, parameter in served_parameters(resource_type).items()
+        for code, parameter in catalogue.parameters(resource_type).items()
         if parameter.type == "reference"
     ]
 
@@ -198,7 +187,7 @@ def _reverse_includes() -> Mapping[str, list[str]]:
     """Target type → every `Type:parameter` that may refer to it."""
     found: dict[str, list[str]] = {name: [] for name in RESOURCE_TYPES}
     for name in RESOURCE_TYPES:
-        for code, parameter in served_parameters(name).items():
+        for code, parameter in catalogue.parameters(name).items():
             for target in parameter.targets:
                 found[target].append(f"{name}:{code}")
     return found

@@ -14,6 +14,7 @@ from fhir.exceptions import InvalidRequest
 from fhir.interactions import Context
 from fhir.interactions.capabilities import capabilities
 from fhir.operations import OPERATIONS
+from fhir.search import catalogue
 from fhir.validation import validate
 
 BASE = "https://records.example/fhir/R4"
@@ -67,7 +68,7 @@ def test_search_parameters_have_their_official_definitions() -> None:
     assert patient["_id"]["definition"] == "http://hl7.org/fhir/SearchParameter/Resource-id"
     for resource_type, resource in resources().items():
         names = [each["name"] for each in resource["searchParam"]]
-        assert names == sorted(set(names)) == sorted(capability.served_parameters(resource_type))
+        assert names == sorted(set(names)) == sorted(catalogue.parameters(resource_type))
 
 
 def test_parameters_of_all_types_are_stated_for_the_system() -> None:
