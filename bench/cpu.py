@@ -1,0 +1,66 @@
+"""CPU time of process trees from Linux's /proc: the scheduler's nanoseconds, not the 10 ms ticks of utime and stime."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PROC = Path("/proc")
+_NANOSECONDS = 1_000_000_000
+
+
+def tree(root: int) -> list[int]:
+    """The process ids of `root` and of everything below it that lives now."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir(_PROC):
+        if entry.isdigit():
+            parent = _parent(int(entry))
+            if parent is not None:
+                children.setdefault(parent, []).append(int(entry))
+    found = [root]
+    for pid in found:
+        found.extend(children.get(pid, ()))
+    return found
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return int((_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def seconds(root: int) -> dict[tuple[int, int], float]:
+    """CPU seconds so far of each (process, thread) of the tree of `root`."""
+    used: dict[tuple[int, int], float] = {}
+    for pid in tree(root):
+        try:
+            threads = os.listdir(_PROC / str(pid) / "task")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        for thread in threads:
+            time = _thread_seconds(pid, int(thread))
+            if time is not None:
+                used[(pid, int(thread))] = time
+    return used
+
+
+def _thread_seconds(pid: int, thread: int) -> float | None:
+    folder = _PROC / str(pid) / "task" / str(thread)
+    try:
+        return int((folder / "schedstat").read_text().split()[0]) / _NANOSECONDS
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        pass
+    try:  # a kernel without CONFIG_SCHED_INFO has ticks only
+        fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def between(before: dict[tuple[int, int], float], after: dict[tuple[int, int], float]) -> float:
+    """CPU seconds used between two calls of `seconds`; threads born in between count from their birth.
+
+    What a thread used that ended in between is lost: the processes that are measured here keep theirs.
+    """
+    return sum(time - before.get(key, 0.0) for key, time in after.items())
