@@ -49,7 +49,8 @@ CLINIC_PLACES = (("office", "Consultorio 101", "ro"), ("office", "Consultorio 10
                  ("vaccination", "Vacunación", "ro"), ("laboratory", "Toma de muestras", "ro"))  # fmt: skip
 HOSPITAL_PLACES = (("office", "Consulta externa", "wa"), ("emergency", "Urgencias", "wa"),
                    ("ward", "Hospitalización piso 3", "wa"), ("ward", "Hospitalización piso 4", "wa"),
-                   ("laboratory", "Laboratorio clínico", "wa"), ("imaging", "Imágenes diagnósticas", "wa"))  # fmt: skip
+                   ("laboratory", "Laboratorio clínico", "wa"), ("imaging", "Imágenes diagnósticas",
+                    "wa"))  # fmt: skip
 _CLINICS = ("IPS Centro Médico La Candelaria", "IPS Salud Laureles", "IPS Clínica del Valle", "IPS Mar Caribe")
 _HOSPITALS = {0: "Hospital Universitario Santa Clara de Asís", 1: "Hospital General Aburrá"}
 _PLACE_KIND = {"ro": "Room", "wa": "Ward"}
@@ -237,4 +238,3 @@ def _slug(text: str) -> str:
 def shared(seed: int) -> Facility:
     """The facility of that seed. Cached: its resources must not be changed."""
     return _Builder(seed).build()
-

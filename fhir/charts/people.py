@@ -61,7 +61,7 @@ def draw(chart: Chart) -> None:
 
 def _person(chart: Chart) -> Person:
     dice = chart.dice
-    first, last = ((52, 58) if chart.index == 0 else dice.weighted(AGE_BANDS))
+    first, last = (52, 58) if chart.index == 0 else dice.weighted(AGE_BANDS)
     born = dice.day(date(UNTIL.year - last - 1, 11, 1), add_months(UNTIL, -12 * first) - timedelta(days=20))
     sex = "female" if chart.index == 0 or dice.chance(0.53) else "male"
     given = " ".join(dice.sample(WOMEN if sex == "female" else MEN, 2 if dice.chance(0.6) else 1))

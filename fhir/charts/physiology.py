@@ -100,3 +100,9 @@ def saturation(chart: Chart, at: date, reason: str) -> int:
     best = 94 if chart.clinic.city.metres > 2000 else 97
     best -= 5 if reason == "pneumonia" else 4 if reason == "asthma-crisis" else 3 if chart.has("copd", at) else 0
     return min(100, round(chart.dice.normal(best, 0.9)))
+
+
+def head(chart: Chart, at: date) -> float:
+    """Head circumference of a small child."""
+    age = months(chart.person.born, at)
+    return 34.3 + 13.6 * (1 - 0.86 ** (age / 1.35)) + 0.6 * (chart.person.sex == "male") + chart.dice.normal(0, 0.3)
