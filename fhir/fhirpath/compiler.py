@@ -43,14 +43,19 @@ def compile_expression(expression: str | Expression, context_type: str, *, stric
 
 
 def compile_typed(
-    expression: str | Expression, context_type: str, *, strict: bool = False, item: bool = False
+    expression: str | Expression,
+    context_type: str,
+    *,
+    strict: bool = False,
+    lenient: bool = False,
+    item: bool = False,
 ) -> Typed:
     """As `compile_expression`, with types: the function gives items `(type, value, extensions)`.
 
     With `item`, the function takes an item instead of a bare node (so that extensions of a primitive focus are seen),
-    and a third parameter for `$index`.
+    and a third parameter for `$index`. With `lenient`, an unknown element is empty instead of an error.
     """
-    g = Generator(context_type, strict=strict)
+    g = Generator(context_type, strict=strict, lenient=lenient)
     scope = Scope([g.root])
     if item:
         g.root = g.focus_item(context_type)

@@ -8,7 +8,7 @@ from typing import Any
 from fhir.fhirpath import temporal, units
 from fhir.fhirpath.environment import Environment
 from fhir.fhirpath.exceptions import FhirPathEvaluationError
-from fhir.fhirpath.registry import collection, integer_argument, scalar, wrap
+from fhir.fhirpath.registry import bounded, collection, integer_argument, scalar, wrap
 from fhir.fhirpath.values import Item, Items, family, only, quantity, system_type, unit_of
 
 DECIMAL, INTEGER = "System.Decimal", "System.Integer"
@@ -128,19 +128,24 @@ def arithmetic(operator: str, left: Items, right: Items) -> Items:
     """`left operator right` for + - * / div mod and &. Raises FhirPathEvaluationError for types it cannot join."""
     a, b = only(left), only(right)
     if operator == "&":
-        return wrap("System.String", _text(a) + _text(b))
+        return wrap("System.String", joined(_text(a), _text(b)))
     if a is None or b is None or a[1] is None or b[1] is None:
         return []
     x, y = family(a[0]), family(b[0])
     if x == "number" == y:
         return number(numeric(operator, a[1], b[1]))
     if x == "string" == y and operator == "+":
-        return wrap("System.String", a[1] + b[1])
+        return wrap("System.String", joined(a[1], b[1]))
     if x in ("date", "dateTime", "time") and y == "quantity" and operator in "+-":
         return _move(a, b[1], operator)
     if {x, y} <= {"quantity", "number"}:
         return _quantities(operator, a, b)
     raise FhirPathEvaluationError(f"{a[0]} {operator} {b[0]} means nothing")
+
+
+def joined(a: str | None, b: str | None) -> str:
+    """Two texts as one, None as nothing."""
+    return bounded((a or "") + (b or ""))
 
 
 def _text(item: Item | None) -> str:

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from fhir.fhirpath.environment import Environment
 from fhir.fhirpath.exceptions import FhirPathEvaluationError
-from fhir.fhirpath.registry import collection, integer_argument, scalar, string_argument, wrap
+from fhir.fhirpath.registry import bounded, collection, integer_argument, scalar, string_argument, wrap
 from fhir.fhirpath.values import Items, family
 
 STRING, BOOLEAN, INTEGER = "System.String", "System.Boolean", "System.Integer"
@@ -72,7 +72,7 @@ def lower(text: str) -> str:
 
 @scalar("replace", "string", (2, 2))
 def replace(text: str, old: str, new: str) -> str:
-    return text.replace(old, new)
+    return bounded(text.replace(old, new))
 
 
 @scalar("matches", "string", (1, 1), BOOLEAN)
@@ -90,7 +90,8 @@ def replace_matches(text: str, expression: str, substitution: str) -> str:
     if not expression:
         return text
     try:
-        return pattern(expression).sub(re.sub(r"\$(?:(\d+)|\{(\w+)\})", r"\\g<\1\2>", substitution), text)
+        template = re.sub(r"\$(?:(\d+)|\{(\w+)\})", r"\\g<\1\2>", substitution)
+        return bounded(pattern(expression).sub(template, text))
     except (re.error, IndexError) as error:
         raise FhirPathEvaluationError(f"Not a substitution: {error}") from error
 
@@ -120,7 +121,7 @@ def join(environment: Environment, items: Items, separator: Items | None = None)
     if any(family(item[0]) != "string" for item in items):
         raise FhirPathEvaluationError("join() works on strings")
     texts = [item[1] for item in items if item[1] is not None]
-    return wrap(STRING, (string_argument(separator or []) or "").join(texts)) if texts else []
+    return wrap(STRING, bounded((string_argument(separator or []) or "").join(texts))) if texts else []
 
 
 @scalar("encode", "string", (1, 1))

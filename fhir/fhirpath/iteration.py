@@ -122,10 +122,13 @@ def _loop(g: Generator, b: Branch, scope: Scope, indexed: bool) -> tuple[str, Sc
 
 def select(g: Generator, e: Call, scope: Scope, mode: Mode) -> Branches:
     """`select(projection)`"""
-    projection = e.arguments[0]
+    return project(g, _base(g, e, scope), e.arguments[0], scope, mode)
+
+
+def project(g: Generator, base: Branches, projection: Expression, scope: Scope, mode: Mode) -> Branches:
+    """The results of a projection for each item of some branches."""
     found = g.emitter.name()
     types: set[str] = set()
-    base = _base(g, e, scope)
     g.emitter.emit(f"{found} = []")
     for b in base:
         head, inner = _loop(g, b, scope, uses_index(projection))

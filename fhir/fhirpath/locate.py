@@ -94,7 +94,8 @@ class _Locator:
         found = this if e.base is None else self.select(e.base, this)
         match e.name:
             case "where":
-                return [place for n, place in enumerate(found) if self.holds(e.arguments[0], place, n)]
+                mixed = len({place.type for place in found}) > 1
+                return [place for n, place in enumerate(found) if self.holds(e.arguments[0], place, n, mixed)]
             case "select":
                 return [x for place in found for x in self.select(e.arguments[0], [place])]
             case "first" | "last" | "tail":
@@ -116,14 +117,14 @@ class _Locator:
                 return _children(found)
         return _descendants(found)
 
-    def holds(self, criterion: Expression, location: Location, index: int) -> bool:
-        """Whether a criterion is true of a node."""
-        return values.truth(self.evaluate(criterion, location, index)) is True
+    def holds(self, criterion: Expression, location: Location, index: int, mixed: bool) -> bool:
+        """Whether a criterion is true of a node. Among nodes of `mixed` types each has elements that others lack."""
+        return values.truth(self.evaluate(criterion, location, index, lenient=mixed)) is True
 
-    def evaluate(self, e: Expression, focus: Location, index: int = 0) -> Items:
+    def evaluate(self, e: Expression, focus: Location, index: int = 0, *, lenient: bool = False) -> Items:
         key = (id(e), focus.type)
         if key not in self.compiled:
-            self.compiled[key] = compile_typed(e, focus.type, item=True)
+            self.compiled[key] = compile_typed(e, focus.type, item=True, lenient=lenient)
         return self.compiled[key](focus.item, self.environment, index)
 
 

@@ -78,18 +78,15 @@ def _arithmetic(g: Generator, e: Binary, scope: Scope) -> Branches:
     left, right = g.generate(e.left, scope), g.generate(e.right, scope)
     a, b = g.simple(left), g.simple(right)
     if e.operator == "&" and a and b and family(a.type) == "string" == family(b.type):
-        return [Branch("System.String", f"({_or_empty(a)} + {_or_empty(b)})", Shape.ONE, sure=True)]
+        code = f"{g.runtime(functions_math.joined)}({a.code}, {b.code})"
+        return [Branch("System.String", code, Shape.ONE, sure=True)]
     if e.operator == "+" and a and b and family(a.type) == "string" == family(b.type):
         x, y = g.emitter.variable(a.code), g.emitter.variable(b.code)
-        code = f"({x} + {y} if {x} is not None and {y} is not None else None)"
+        code = f"({g.runtime(functions_math.joined)}({x}, {y}) if {x} is not None and {y} is not None else None)"
         return [Branch("System.String", code, Shape.ONE, sure=a.sure and b.sure)]
     _check_arithmetic(e.operator, left, right)
     code = f"{g.runtime(functions_math.arithmetic)}({e.operator!r}, {g.items(left)}, {g.items(right)})"
     return [Branch(_result_type(e.operator, left, right), g.emitter.variable(code), Shape.ITEMS, single=True)]
-
-
-def _or_empty(b: Branch) -> str:
-    return b.code if b.sure else f"({b.code} or '')"
 
 
 def _families(branches: Branches) -> set[str]:

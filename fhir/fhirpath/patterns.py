@@ -10,7 +10,7 @@ from fhir.fhirpath.exceptions import FhirPathTypeError
 _LONGEST = 1000
 _CLASS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 _RUNAWAY = re.compile(
-    r"\([^()]*(?:\([^()]*\)[^()]*)*(?:[*+]|\{\d+,\})[^()]*(?:\([^()]*\)[^()]*)*\)(?:[*+]|\{\d*,?\d*\})"
+    r"\([^()]*(?:\([^()]*\)[^()]*)*(?:[*+?|]|\{\d+,\})[^()]*(?:\([^()]*\)[^()]*)*\)(?:[*+]|\{\d*,?\d*\})"
 )
 _FUNCTIONS = ("matches", "matchesFull", "replaceMatches")
 

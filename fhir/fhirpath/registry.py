@@ -34,6 +34,7 @@ class RuntimeFunction:
     value: Callable[..., Any] | None = None
 
 
+_LONGEST = 4_000_000  # characters; clients may send expressions that double a text again and again
 FUNCTIONS: dict[str, RuntimeFunction] = {}
 
 
@@ -83,6 +84,13 @@ def wrap(type_name: str, value: Any) -> Items:
     if value is None:
         return []
     return [(type_name, v, None) for v in value] if isinstance(value, list) else [(type_name, value, None)]
+
+
+def bounded(text: str) -> str:
+    """The text itself. Raises FhirPathEvaluationError where it outgrew what any element may hold."""
+    if len(text) > _LONGEST:
+        raise FhirPathEvaluationError("The text is too long")
+    return text
 
 
 def string_argument(items: Items) -> str | None:

@@ -6,6 +6,7 @@ https://hl7.org/fhirpath/N1/#functions and https://hl7.org/fhir/R4/fhirpath.html
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fhir.fhirpath import (  # noqa: F401 - the functions_* modules register themselves
@@ -236,11 +237,11 @@ def _not(g: Generator, e: Call, scope: Scope, mode: Mode) -> Branches:
 
 
 def _trace(g: Generator, e: Call, scope: Scope, mode: Mode) -> Branches:
-    base = base_of(g, e, scope, Mode.ELEMENTS)
+    base = [replace(b, code=g.emitter.variable(b.code)) for b in base_of(g, e, scope, Mode.ELEMENTS)]
     name = g.items(g.generate(e.arguments[0], scope))
     projected = "None"
     if len(e.arguments) > 1:
-        projected = g.items(iteration.select(g, Call(e.position, e.base, "select", e.arguments[1:]), scope, mode))
+        projected = g.items(iteration.project(g, base, e.arguments[1], scope, mode))
     g.emitter.emit("if env.trace is not None:")
     with g.emitter.block():
         g.emitter.emit(f"{g.runtime(functions_fhir.trace)}(env, {g.items(base)}, {name}, {projected})")
