@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
+from django.db import DatabaseError, connections
 
 
 @checks.register(checks.Tags.security)
@@ -22,7 +22,10 @@ def check_allowed_hosts(app_configs: Any, **kwargs: Any) -> Sequence[checks.Chec
 
 def refuse_to_serve_if_wrong() -> None:
     """Run all checks, those of the database too. Raises ImproperlyConfigured, naming what is wrong."""
-    found = checks.run_checks(databases=["default"])
+    try:
+        found = checks.run_checks(databases=["default"])
+    except DatabaseError as error:
+        raise ImproperlyConfigured(f"The database cannot be asked before serving: {error}") from error
     errors = [message for message in found if message.is_serious() and not message.is_silenced()]
     connections.close_all()  # the workers are forked after this, and a connection cannot be shared
     if errors:

@@ -286,22 +286,31 @@ def _quoted(path: Path) -> str:
 def _start(where: Place, program_folder: Path, account: programs.Account | None) -> None:
     """pg_ctl start; waits for the processes that a killed server left behind."""
     deadline = time.monotonic() + ORPHAN_SECONDS
-    first_log = where.log / "start.log"
     command = [
-        *(program_folder / "pg_ctl", "start", "-D", where.data, "-l", first_log),
+        *(program_folder / "pg_ctl", "start", "-D", where.data, "-l", where.log / "start.log"),
         *("-w", "-t", str(START_SECONDS), "-s"),
     ]
     while True:
-        _remove_stale_pid(where)
-        first_log.unlink(missing_ok=True)
+        _remove_stale_locks(where)
+        sizes = {path: path.stat().st_size for path in where.log.iterdir()}
         result = programs.run(command, account)
         if not result.returncode:
             return
-        said = first_log.read_text(encoding="utf-8", errors="replace") if first_log.exists() else result.stdout
+        said = _new_lines(where, sizes) or result.stdout
         if "is still in use" not in said or time.monotonic() > deadline:
             raise EmbeddedPostgresError(f"PostgreSQL does not start: {said.strip()}\nIts log is in {where.log}.")
         logger.warning("Waiting for the processes of a killed PostgreSQL to end.")
         time.sleep(0.5)
+
+
+def _new_lines(where: Place, sizes: dict[Path, int]) -> str:
+    """What was logged since the files had these sizes; only the reasons, if any is given."""
+    lines: list[str] = []
+    for path in sorted(where.log.iterdir()):
+        content = path.read_bytes()
+        before = sizes.get(path, 0)
+        lines += content[before if before <= len(content) else 0 :].decode(errors="replace").splitlines()
+    return "\n".join([line for line in lines if "FATAL:" in line or "PANIC:" in line] or lines)
 
 
 def _postmaster(where: Place) -> int | None:
@@ -341,10 +350,16 @@ def _answers_signal(pid: int) -> bool:
     return True
 
 
-def _remove_stale_pid(where: Place) -> None:
-    """PostgreSQL takes a zombie for a living server; the memory block it checks next is the interlock that counts."""
-    if _written_pid(where) is not None and _postmaster(where) is None:
-        (where.data / "postmaster.pid").unlink(missing_ok=True)
+def _remove_stale_locks(where: Place) -> None:
+    """PostgreSQL takes a zombie, or a newcomer with the old number, for a living server of the same folders.
+
+    The memory block, which it checks next, is the interlock that counts: it knows of orphaned processes.
+    """
+    if _postmaster(where) is not None:
+        return
+    name = where.socket / f".s.PGSQL.{PORT}"
+    for path in (where.data / "postmaster.pid", name, name.with_name(f"{name.name}.lock")):
+        path.unlink(missing_ok=True)
 
 
 def _make_database(where: Place, database: str) -> None:

@@ -118,7 +118,8 @@ USE_TZ = True
 TIME_ZONE = envstr("FACILITY_TIME_ZONE", "America/Bogota")
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+# Production serves what `collectstatic` gathered; the demo and development serve the files where they are.
+STATIC_ROOT = None if DEBUG or DEMO_MODE else BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

@@ -22,4 +22,5 @@ CITUS_SHARD_COUNT = 2  # the fewest that lie on two workers: emptying a table co
 DEMO_MODE = True
 ALLOWED_HOSTS = ["*"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-WHITENOISE_AUTOREFRESH = True
+STATIC_ROOT = None
+WHITENOISE_USE_FINDERS = True
