@@ -153,9 +153,12 @@ def _element_names(resource_type: str | None) -> frozenset[str]:
 
 @cache
 def _mandatory_keys(resource_type: str) -> frozenset[str]:
-    """Elements without which the rest may not be read: mandatory ones and those that modify its meaning."""
+    """Mandatory elements, and modifierExtension: a client cannot know that it is there.
+
+    Other modifiers are for the client to list: https://hl7.org/fhir/R4/search.html#elements.
+    """
     elements = type_definition(resource_type).elements.values()
-    return _ALWAYS | _keys(element for element in elements if element.min or element.modifier)
+    return _ALWAYS | _keys(e for e in elements if e.min or e.name == "modifierExtension")
 
 
 @lru_cache(maxsize=512)
