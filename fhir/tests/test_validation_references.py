@@ -110,7 +110,7 @@ class TestContained:
         ("inner", "where"),
         [
             ({"id": "q"}, "Condition.contained[0]"),
-            ({}, "Condition.contained[0].id"),
+            ({}, "Condition.contained[0]"),
             ({"id": "p", "meta": {"versionId": "1"}}, "Condition.contained[0].meta.versionId"),
             ({"id": "p", "meta": {"lastUpdated": "2020-01-01T00:00:00Z"}}, "Condition.contained[0].meta.lastUpdated"),
             ({"id": "p", "meta": {"security": [{"code": "R"}]}}, "Condition.contained[0].meta.security"),

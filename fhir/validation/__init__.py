@@ -9,7 +9,7 @@ from fhir.exceptions import Issue, Unprocessable
 
 from . import texts
 from .problems import Context, Problem, issue, say, shown
-from .structure import check_resource, check_type
+from .structure import check_root, check_type
 
 __all__ = ["check", "prepare", "validate"]
 
@@ -56,7 +56,7 @@ def validate(
     root = resource if isinstance(resource, dict) else {}
     context = Context(root, root, warnings, base_url)
     try:
-        problems = check_resource(resource, root, context) or []
+        problems = check_root(resource, context) or []
     except RecursionError:
         problems = [Problem("too-long", texts.TOO_DEEP)]
     problems += _identity_problems(root, mode, resource_id)

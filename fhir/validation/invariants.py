@@ -99,9 +99,11 @@ def _compiled(constraints: Mapping[str, Constraint], kind: str) -> Rules:
 
 def _extension_content(node: Node, context: Context) -> Problems:
     """ext-1: a value or extensions."""
-    if ("extension" in node) is any(key.startswith(("value", "_value")) for key in node):
-        return [Problem("invariant", texts.EXTENSION_BOTH)]
-    return None
+    contents = 1 if "extension" in node else 0
+    for key in node:
+        if key[:5] == "value" or key[:6] == "_value":
+            contents |= 2
+    return None if contents in (1, 2) else [Problem("invariant", texts.EXTENSION_BOTH)]
 
 
 def _fragment(node: Node, context: Context) -> Problems:

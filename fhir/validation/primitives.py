@@ -22,6 +22,7 @@ RANGES = {"integer": (-(2**31), 2**31 - 1), "unsignedInt": (0, 2**31 - 1), "posi
 DATES = ("date", "dateTime", "instant")
 
 _allowed_text = re.compile(r"[ \r\n\t\S]+", re.ASCII).fullmatch
+_unfit = re.compile("[\0\ud800-\udfff]").search
 _space = re.compile(r"\s+", re.ASCII)
 _base64 = re.compile(r"[0-9a-zA-Z+/=]+").fullmatch
 
@@ -40,7 +41,7 @@ def text_fault(value: str) -> Problem | None:
         return Problem("value", texts.EMPTY_TEXT)
     if len(value) > MAX_CHARACTERS:
         return Problem("value", texts.TOO_LONG)
-    if "\0" in value or not _allowed_text(value):
+    if _unfit(value) or not _allowed_text(value):
         return Problem("value", say(texts.CONTROL_CHARACTER, value=shown(value)))
     return None
 
@@ -106,7 +107,7 @@ def _formatted(kind: str) -> Check:
     matches = _pattern(kind)
 
     def check(value: Any, parent: Node, context: Context) -> Problems:
-        if type(value) is str and matches(value) and "\0" not in value:
+        if type(value) is str and matches(value) and (value.isprintable() or not _unfit(value)):
             return None
         return _bad_format(kind, value)
 

@@ -69,27 +69,25 @@ def target_problem(node: Node, targets: frozenset[str], context: Context) -> Pro
     return None
 
 
-def contained_problems(resource: Node, context: Context) -> list[Problem]:
+def contained_problems(resource: Node) -> list[Problem]:
     """The rules of contained resources (https://hl7.org/fhir/R4/references.html#contained).
 
     dom-2 (none inside another), dom-3 (each referred to, or referring to its container), dom-4 and dom-5 (no
-    versionId, lastUpdated or security), and each with an id of its own.
+    versionId, lastUpdated or security), and no two of one id.
     """
-    contained = [c for c in resource["contained"] if isinstance(c, dict)]
     used = _fragments(resource)
     seen: set[str] = set()
     problems: list[Problem] = []
-    for number, inner in enumerate(contained):
-        where = f".contained[{number}]"
-        name = inner.get("id")
-        if not isinstance(name, str):
-            problems.append(Problem("required", texts.CONTAINED_ID, where + ".id"))
+    for number, inner in enumerate(resource["contained"]):
+        if not isinstance(inner, dict):
             continue
-        if name in seen:
+        where, name = f".contained[{number}]", inner.get("id")
+        if isinstance(name, str) and name in seen:
             problems.append(Problem("invariant", say(texts.SAME_CONTAINED, id=shown(name)), where + ".id"))
-        seen.add(name)
-        if "#" + name not in used and not _points_at(inner, "#"):
-            problems.append(Problem("invariant", say(texts.UNUSED_CONTAINED, id=shown(name)), where))
+        if isinstance(name, str):
+            seen.add(name)
+        if f"#{name}" not in used and "#" not in _fragments(inner):
+            problems.append(Problem("invariant", say(texts.UNUSED_CONTAINED, id=shown(name or "")), where))
         problems.extend(_inner_problems(inner, where))
     return problems
 
@@ -119,7 +117,3 @@ def _fragments(node: Any) -> set[str]:
         elif isinstance(item, str) and item.startswith("#"):
             found.add(item)
     return found
-
-
-def _points_at(node: Any, fragment: str) -> bool:
-    return fragment in _fragments(node)

@@ -342,12 +342,18 @@ def _typed(value: Any) -> tuple[str, Problems]:
 def _check_in(value: Node, name: str, context: Context) -> Problems:
     problems = check_type(name)(value, value, context)
     if isinstance(value.get("contained"), list) and context.resource is context.root:
-        problems = ((problems or []) + contained_problems(value, context)) or None
+        problems = ((problems or []) + contained_problems(value)) or None
     return problems
 
 
+def check_root(value: Any, context: Context) -> Problems:
+    """The resource that the context was made for."""
+    name, problems = _typed(value)
+    return problems if problems else _check_in(value, name, context)
+
+
 def check_resource(value: Any, parent: Node, context: Context) -> Problems:
-    """A resource that stands for itself, at the root or in an entry of a Bundle or a parameter."""
+    """A resource that stands for itself inside another: in an entry of a Bundle, in a parameter."""
     name, problems = _typed(value)
     return problems if problems else _check_in(value, name, context.entering(value, value))
 

@@ -64,7 +64,6 @@ WRONG_TARGET = _("a reference to %(found)s is not allowed here, only to: %(targe
 WRONG_REFERENCE_TYPE = _("the type «%(type)s» does not agree with the reference «%(reference)s»")
 NOT_CONTAINED = _("«%(reference)s» points to a contained resource that is not there")
 NESTED_CONTAINED = _("a contained resource may not contain resources")
-CONTAINED_ID = _("a contained resource needs an id")
 CONTAINED_META = _("a contained resource may not have meta.%(key)s")
 UNUSED_CONTAINED = _("the contained resource «%(id)s» is not referred to, and does not refer to its container")
 SAME_CONTAINED = _("two contained resources have the id «%(id)s»")
