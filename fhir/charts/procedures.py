@@ -80,7 +80,7 @@ def perform(chart: Chart, visit: Visit, key: str, condition: Resource | None = N
     operation = OPERATIONS[key]
     start = visit.at + timedelta(minutes=chart.dice.between(30, 240) if visit.kind == "hospital" else 12)
     surgeon = chart.staff(visit.site, operation.specialty, visit.staff.specialty)
-    visit.orders.append(f"Se realiza: {operation.text.lower()}.")
+    visit.orders.append(f"se realiza {operation.text.lower()}")
     return chart.add("Procedure", start, {
         "status": "completed",
         "category": concept(None, coding(SNOMED, *operation.category)),

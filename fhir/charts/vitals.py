@@ -83,21 +83,30 @@ def observation(chart: Chart, visit: Visit, elements: Resource, category: str = 
 
 
 def _single(chart: Chart, visit: Visit, key: str, value: Decimal) -> None:
-    vital = VITALS[key]
+    if chart.dice.chance(0.004):
+        _mistyped(chart, visit, key, value)
     visit.measured[key] = value
+    observation(chart, visit, _content(chart, visit, key, value))
+
+
+def _content(chart: Chart, visit: Visit, key: str, value: Decimal) -> Resource:
+    vital = VITALS[key]
     codings = [coding(LOINC, vital.loinc, vital.display)]
     if key == "saturation":
         codings.append(coding(LOINC, *_PULSE_OXIMETRY))
     adult = chart.person.age(visit.at.date()) >= 16
-    elements: Resource = {
+    return {
         "code": concept(vital.text, *codings),
         "valueQuantity": quantity(value, vital.unit, vital.code),
         **(_range(vital, value) if adult or key in ("temperature", "saturation") else {}),
     }
-    if chart.dice.chance(0.004):
-        elements["status"] = "entered-in-error"
-        elements["note"] = [{"text": "Valor anulado: error de digitación."}]
-    observation(chart, visit, elements)
+
+
+def _mistyped(chart: Chart, visit: Visit, key: str, value: Decimal) -> None:
+    """A value with a digit too many, marked as a mistake; the right one follows."""
+    content = _content(chart, visit, key, value * 10)
+    note = [{"text": "Valor anulado: error de digitación."}]
+    observation(chart, visit, {**content, "status": "entered-in-error", "note": note})
 
 
 def _component(chart: Chart, key: str, value: Decimal) -> Resource:
