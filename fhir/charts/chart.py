@@ -78,6 +78,7 @@ class Chart:
         self.resources: list[Resource] = []
         self.chronic: dict[str, date] = {}
         self.allergies: set[str] = set()
+        self.last_period: date | None = None
         self.conditions: dict[str, Resource] = {}
         self.treatment: dict[str, Resource] = {}
         self.person: Person

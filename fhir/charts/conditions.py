@@ -273,7 +273,9 @@ def _onset(chart: Chart, since: date, old: bool) -> Resource:
 
 def _acute(chart: Chart, visit: Visit, key: str) -> Resource:
     dice, problem = chart.dice, ACUTE[key]
-    first = visit.at.date() - timedelta(days=56 if key == "pregnancy" else dice.between(0, 3))
+    first = visit.at.date() - timedelta(days=dice.between(0, 3))
+    if key == "pregnancy" and chart.last_period:
+        first = chart.last_period
     over = first + timedelta(days=dice.between(*problem.days))
     over = max(over, visit.at.date())
     done = over < chart.person.last_day

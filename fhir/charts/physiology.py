@@ -46,7 +46,7 @@ def weight(chart: Chart, at: date) -> float:
     """Weight; adults drift slowly around their build, and the obese are obese."""
     person = chart.person
     age = months(person.born, at)
-    spread = (person.build / 26.2) ** (0.5 if age < 24 else 0.8)
+    spread: float = (person.build / 26.2) ** (0.5 if age < 24 else 0.8)
     if age < 216:
         return _median(2 + (person.sex == "male"), age) * spread * person.height_factor**2 * chart.dice.normal(1, 0.012)
     index = max(17.8, person.build) + 0.09 * (at.year - person.first_day.year)
@@ -54,7 +54,8 @@ def weight(chart: Chart, at: date) -> float:
         index = max(31.0, index + 5.5)
     elif index > 29.4:
         index = 29.4
-    return index * (height(chart, min(at, UNTIL)) / 100) ** 2 * chart.dice.normal(1, 0.012)
+    metres = height(chart, min(at, UNTIL)) / 100
+    return index * metres * metres * chart.dice.normal(1, 0.012)
 
 
 def pressure(chart: Chart, at: date) -> tuple[int, int]:
@@ -105,4 +106,5 @@ def saturation(chart: Chart, at: date, reason: str) -> int:
 def head(chart: Chart, at: date) -> float:
     """Head circumference of a small child."""
     age = months(chart.person.born, at)
-    return 34.3 + 13.6 * (1 - 0.86 ** (age / 1.35)) + 0.6 * (chart.person.sex == "male") + chart.dice.normal(0, 0.3)
+    grown: float = 1 - 0.86 ** (age / 1.35)
+    return 34.3 + 13.6 * grown + 0.6 * (chart.person.sex == "male") + chart.dice.normal(0, 0.3)

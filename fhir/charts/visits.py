@@ -24,7 +24,7 @@ from .elements import (
 )
 from .medications import FIRST
 
-MOST_VISITS = 11
+MOST_VISITS = 9
 
 
 @dataclass(frozen=True, slots=True, order=True)
