@@ -6,7 +6,7 @@ they share is stored once: see fhir.search.catalogue.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -112,15 +112,13 @@ def _plan(resource_type: str) -> _Plan:
     return _Plan(resource_type)
 
 
-def _bits(parameter: Parameter, known: Any) -> int:
+def _bits(parameter: Parameter, known: Mapping[str, Parameter]) -> int:
     """The bits of all parameters that have a value when this one has; those with a filter set their own."""
-    return sum(
-        p.mask
-        for p in known.values()
-        if parameter.code in p.stored_as
-        and p.code not in parameter.pieces.values()
-        and not any(b.target for b in p.branches)
-    ) | (parameter.mask if not any(b.target for b in parameter.branches) else 0)
+    bits = 0
+    for other in known.values():
+        if parameter.code in other.stored_as and not any(branch.target for branch in other.branches):
+            bits |= other.mask
+    return bits
 
 
 def _writer(parameter: Parameter, known: Any) -> Writer:
@@ -178,7 +176,7 @@ def _references(parameter: Parameter, bits: int, known: Any) -> Writer:
                     present |= by_type.get(reference.target_type(forms[0]) or "", 0)
                 if fhir_type != "Reference":
                     terms.update(below ^ hashing.uri(above) for above in uri.ancestors(text))
-            if fhir_type == "Reference" and len(value) > 1:
+            if fhir_type == "Reference" and (len(value) > 1 or text is None):
                 if by_type and "type" in value:
                     present |= by_type.get(value["type"], 0)
                 identifier = value.get("identifier")

@@ -124,11 +124,14 @@ def _branch_paths(branch: Branch) -> list[str]:
 
 def order_by(found: Sequence[Key], names: Sequence[str]) -> str:
     """The ORDER BY list over the given names of the keys."""
-    return ", ".join(
-        f"{name} {'DESC' if key.descending else 'ASC'}"
-        + ((" NULLS FIRST" if key.backwards else " NULLS LAST") if key.nullable else "")
-        for key, name in zip(found, names, strict=True)
-    )
+    return ", ".join(f"{name} {_direction(key)}" for key, name in zip(found, names, strict=True))
+
+
+def _direction(key: Key) -> str:
+    direction = "DESC" if key.descending else "ASC"
+    if not key.nullable:
+        return direction
+    return f"{direction} NULLS {'FIRST' if key.backwards else 'LAST'}"
 
 
 def after(found: Sequence[Key], names: Sequence[str], values: Sequence[str | None]) -> Fragment:

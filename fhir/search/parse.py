@@ -115,7 +115,7 @@ def _include(kind: str, modifier: str, value: str) -> Include:
     if modifier not in ("", "iterate", "recurse"):
         raise bad_value(kind, modifier, _("“%(code)s” has the modifier :iterate only."))
     source, *rest = value.split(":")
-    code, target = (rest + [None, None])[:2] if source != "*" else ("*", None)  # type: ignore[operator]
+    code, target = (rest + [None, None])[:2] if source != "*" else ("*", None)
     if len(rest) > 2 or code is None or (source != "*" and source not in TYPE_NUMBER):
         raise bad_value(kind, value, _("“%(value)s” in “%(code)s” is not Type:parameter or Type:parameter:Target."))
     if target is not None and target not in TYPE_NUMBER:

@@ -1,8 +1,9 @@
 """A SearchRequest and a Scope → a Plan: what is asked, of whom, in which order, and which index leads.
 
 A Plan is a value. Its rules, each measured, are those of docs/search.md: a chart is walked along (pat, type, sdate)
-with terms as filters; rare terms lead through their own index, the set of matches made before it is ordered; frequent ones
-are filters on a walk along (type, sdate). What the caller may see is a clause of the plan, on every alias.
+with terms as filters; rare terms lead through their own index, the set of matches made before it is ordered;
+frequent ones are filters on a walk along (type, sdate). What the caller may see is a clause of the plan, on every
+alias.
 """
 
 from __future__ import annotations
