@@ -5,13 +5,17 @@ Plain PostgreSQL runs the same migrations and the same code; there these functio
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from django.conf import settings
+from django.db import connection as default_connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation, OperationCategory
 from django.db.migrations.state import ProjectState
+
+from . import database
 
 COLUMN = "bucket"
 
@@ -33,6 +37,23 @@ def is_distributed(connection: BaseDatabaseWrapper, table: str) -> bool:
         # to_regclass: NULL for what does not exist, so that nothing is raised inside a transaction.
         cursor.execute("SELECT 1 FROM citus_tables WHERE table_name = to_regclass(%s)", [table])
         return cursor.fetchone() is not None
+
+
+def distributed() -> bool:
+    """Whether the FHIR tables lie in shards: then statements name their bucket, and are many instead of few.
+
+    Asked of the database once in a process; the migration that distributes comes before the first resource.
+    """
+    at = default_connection.settings_dict
+    return _distributed(at["HOST"], str(at["PORT"]), at["NAME"])
+
+
+@cache
+def _distributed(host: str, port: str, name: str) -> bool:
+    with database.trips():  # not one of the trips that an interaction is held to
+        if not database.fetch("SELECT 1 FROM pg_extension WHERE extname = 'citus'"):
+            return False
+        return bool(database.fetch("SELECT 1 FROM citus_tables WHERE table_name = to_regclass('resource')"))
 
 
 class Distribute(Operation):

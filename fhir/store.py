@@ -14,7 +14,7 @@ from typing import Any
 
 from audit import recorder
 
-from . import database, ids
+from . import citus, database, ids
 from .database import Statement
 from .index_rows import IndexRows
 from .models import Method
@@ -116,73 +116,82 @@ def current(type_number: int, resource_id: str, *, body: bool = False) -> Curren
 
 # --- one version, one statement
 
-_KEY = "%(b)s::int, %(t)s::smallint, %(i)s"
-_AT_KEY = "bucket = %(b)s AND type = %(t)s AND id = %(i)s"
+KEY = "%(b)s::int, %(t)s::smallint, %(i)s"
+AT_KEY = "bucket = %(b)s AND type = %(t)s AND id = %(i)s"
 
 _INSERT_RESOURCE = f"""r AS (INSERT INTO resource
  (bucket, type, id, version, updated, method, deleted, pat, sdate, present, terms)
- VALUES ({_KEY}, %(v)s, %(u)s, %(m)s, false, %(p)s::bigint, %(sdate)s, %(present)s, %(terms)s::bigint[]))"""
-_INSERT_CONTENT = f"w AS (INSERT INTO content (bucket, type, id, body) VALUES ({_KEY}, %(body)s))"
+ VALUES ({KEY}, %(v)s, %(u)s, %(m)s, false, %(p)s::bigint, %(sdate)s, %(present)s, %(terms)s::bigint[]))"""
+_INSERT_CONTENT = f"w AS (INSERT INTO content (bucket, type, id, body) VALUES ({KEY}, %(body)s))"
 _INSERT_LOCATOR = """l AS (INSERT INTO locator (bucket, type, id, target)
  VALUES (%(home)s, %(t)s::smallint, %(i)s, %(b)s))"""
 
 # Each index table: (name of the CTE, table, columns, types of their arrays).
-_INDEXES = (
+INDEXES = (
     ("ranges", "range_index", "param, unit, lo, hi", ("int", "bigint", "float8", "float8")),
     ("strings", "string_index", "param, value, exact", ("int", "text", "text")),
     ("code_values", "code_value_index", "code, unit, lo, hi", ("bigint", "bigint", "float8", "float8")),
 )
 
 
-def _insert_index(name: str, table: str, columns: str, types: tuple[str, ...], after: str = "") -> str:
+def insert_index(name: str, table: str, columns: str, types: tuple[str, ...], after: str = "") -> str:
+    """The INSERT of all rows of one index table."""
     arrays = ", ".join(f"%({name}{number})s::{kind}[]" for number, kind in enumerate(types))
-    return f"""{name} AS (INSERT INTO {table} (bucket, type, id, n, {columns})
- SELECT {_KEY}, x.n, {", ".join("x." + c for c in columns.split(", "))}
- FROM unnest({arrays}) WITH ORDINALITY AS x({columns}, n) {after})"""
+    return f"""INSERT INTO {table} (bucket, type, id, n, {columns})
+ SELECT {KEY}, x.n, {", ".join("x." + c for c in columns.split(", "))}
+ FROM unnest({arrays}) WITH ORDINALITY AS x({columns}, n) {after}"""
 
 
 _AUDIT_VALUES = ", ".join(cast.replace("%s", f"%(a{n})s") for n, cast in enumerate(recorder.CASTS))
-_AUDIT = f"INSERT INTO {recorder.TABLE} ({recorder.COLUMN_LIST}) SELECT {_AUDIT_VALUES}"
+_AUDIT = f"INSERT INTO {recorder.TABLE} ({recorder.COLUMN_LIST})"
+# VALUES where nothing is asked of other rows: Citus sends it to the shard as it is, and fetches what it selects.
+INSERT_AUDIT = f"{_AUDIT} VALUES ({_AUDIT_VALUES})"
 
 
 @cache
 def _create_sql(filled: tuple[str, ...], claim: bool) -> str:
     parts = [_INSERT_RESOURCE, _INSERT_CONTENT]
-    parts += [_insert_index(*index) for index in _INDEXES if index[0] in filled]
+    parts += [f"{index[0]} AS ({insert_index(*index)})" for index in INDEXES if index[0] in filled]
     if claim:
         parts.append(_INSERT_LOCATOR)
-    return f"WITH {', '.join(parts)} {_AUDIT}"
+    return f"WITH {', '.join(parts)} {INSERT_AUDIT}"
+
+
+def update_resource(deletion: bool) -> str:
+    """The guarded UPDATE of the resource's row: one row of answer, or none where another version came first."""
+    return f"""UPDATE resource SET version = %(v)s, updated = %(u)s, method = %(m)s, deleted = {str(deletion).lower()},
+ pat = %(p)s::bigint, sdate = %(sdate)s, present = %(present)s, terms = %(terms)s::bigint[]
+ WHERE {AT_KEY} AND version = %(pv)s RETURNING 1"""
 
 
 @cache
 def _supersede_sql(filled: tuple[str, ...], deletion: bool, revival: bool) -> str:
     """The guarded update: it does nothing, and stores no audit row, unless the previous version is still the newest."""
     parts = [
-        f"""u AS (UPDATE resource SET version = %(v)s, updated = %(u)s, method = %(m)s,
- deleted = {str(deletion).lower()}, pat = %(p)s::bigint,
- sdate = %(sdate)s, present = %(present)s, terms = %(terms)s::bigint[]
- WHERE {_AT_KEY} AND version = %(pv)s RETURNING 1)""",
+        f"u AS ({update_resource(deletion)})",
         f"""h AS (INSERT INTO history (bucket, type, id, version, updated, method, pat, body)
- SELECT {_KEY}, %(pv)s::int, %(pu)s::timestamptz, %(pm)s::smallint, %(pp)s::bigint,
- (SELECT body FROM content WHERE {_AT_KEY}) FROM u)""",
+ SELECT {KEY}, %(pv)s::int, %(pu)s::timestamptz, %(pm)s::smallint, %(pp)s::bigint,
+ (SELECT body FROM content WHERE {AT_KEY}) FROM u)""",
     ]
     if deletion:
-        parts.append(f"w AS (DELETE FROM content WHERE {_AT_KEY} AND EXISTS (SELECT FROM u))")
+        parts.append(f"w AS (DELETE FROM content WHERE {AT_KEY} AND EXISTS (SELECT FROM u))")
     elif revival:
-        parts.append(f"w AS (INSERT INTO content (bucket, type, id, body) SELECT {_KEY}, %(body)s FROM u)")
+        parts.append(f"w AS (INSERT INTO content (bucket, type, id, body) SELECT {KEY}, %(body)s FROM u)")
     else:
-        parts.append(f"w AS (UPDATE content SET body = %(body)s WHERE {_AT_KEY} AND EXISTS (SELECT FROM u))")
-    for name, table, columns, types in _INDEXES:
+        parts.append(f"w AS (UPDATE content SET body = %(body)s WHERE {AT_KEY} AND EXISTS (SELECT FROM u))")
+    for name, table, columns, types in INDEXES:
         if not revival:
-            parts.append(f"old_{name} AS (DELETE FROM {table} WHERE {_AT_KEY} AND EXISTS (SELECT FROM u) RETURNING 1)")
+            parts.append(f"old_{name} AS (DELETE FROM {table} WHERE {AT_KEY} AND EXISTS (SELECT FROM u) RETURNING 1)")
         if name in filled:
             # Counting the deleted rows makes their deletion come first: the new rows reuse their keys.
             order = "" if revival else f" AND (SELECT count(*) FROM old_{name}) >= 0"
-            parts.append(_insert_index(name, table, columns, types, f"WHERE EXISTS (SELECT FROM u){order}"))
-    return f"WITH {', '.join(parts)} {_AUDIT} FROM u RETURNING version"
+            rows = insert_index(name, table, columns, types, f"WHERE EXISTS (SELECT FROM u){order}")
+            parts.append(f"{name} AS ({rows})")
+    return f"WITH {', '.join(parts)} {_AUDIT} SELECT {_AUDIT_VALUES} FROM u RETURNING version"
 
 
-def _parameters(write: Write, audit_row: recorder.Row) -> dict[str, Any]:
+def parameters(write: Write, audit_row: recorder.Row) -> dict[str, Any]:
+    """What the statements of one version name: its key, its columns, its rows and the audit row's columns."""
     rows = write.rows
     values: dict[str, Any] = {
         "b": write.bucket,
@@ -204,6 +213,9 @@ def _parameters(write: Write, audit_row: recorder.Row) -> dict[str, Any]:
     if rows.strings:
         params, folded, exact = zip(*rows.strings, strict=True)
         values |= {"strings0": array(params), "strings1": list(folded), "strings2": list(exact)}
+    if write.previous is not None:
+        before = write.previous
+        values |= {"pv": before.version, "pu": before.updated, "pm": before.method, "pp": before.pat}
     for number, value in enumerate(audit_row):
         values[f"a{number}"] = value
     return values
@@ -215,23 +227,24 @@ def array(numbers: Sequence[Any]) -> str:
     return text.replace("None", "NULL").replace("inf", "Infinity") if "n" in text else text
 
 
-def _filled(rows: IndexRows) -> tuple[str, ...]:
+def filled(rows: IndexRows) -> tuple[str, ...]:
+    """The index tables that these rows go to, by their names in INDEXES."""
     named = (("ranges", rows.ranges), ("strings", rows.strings), ("code_values", rows.code_values))
     return tuple(name for name, entries in named if entries)
 
 
 def create_statements(write: Write, audit_row: recorder.Row) -> list[Statement]:
     """The statements that store a first version, its index rows and its audit row; one, but for a foreign id."""
-    values = _parameters(write, audit_row)
+    values = parameters(write, audit_row)
     home = ids.bucket_of(write.id)
     if not write.claim or home == write.bucket:
         values["home"] = home
-        return [(_create_sql(_filled(write.rows), write.claim), values)]
+        return [(_create_sql(filled(write.rows), write.claim), values)]
     # Two buckets: on Citus one statement cannot write both.
     locator = "INSERT INTO locator (bucket, type, id, target) VALUES (%s, %s, %s, %s)"
     return [
         (locator, (home, write.type, write.id, write.bucket)),
-        (_create_sql(_filled(write.rows), False), values),
+        (_create_sql(filled(write.rows), False), values),
     ]
 
 
@@ -245,7 +258,7 @@ def create(write: Write, audit_row: recorder.Row) -> None:
 
 
 def supersede(write: Write, audit_row: recorder.Row) -> None:
-    """Stores the next version (or the deletion), moves the previous one to the history, all in one round trip.
+    """Stores the next version (or the deletion), moves the previous one to the history: one round trip, two on Citus.
 
     Raises Collision unless the previous version is still the newest.
     """
@@ -256,8 +269,11 @@ def supersede(write: Write, audit_row: recorder.Row) -> None:
 
         store_many.move(write, audit_row)
         return
-    values = _parameters(write, audit_row)
-    values |= {"pv": previous.version, "pu": previous.updated, "pm": previous.method, "pp": previous.pat}
-    sql = _supersede_sql(_filled(write.rows), write.body is None, previous.deleted)
-    if not database.fetch(sql, values):
+    if citus.distributed():
+        from . import store_routed
+
+        store_routed.supersede(write, audit_row)
+        return
+    sql = _supersede_sql(filled(write.rows), write.body is None, previous.deleted)
+    if not database.fetch(sql, parameters(write, audit_row)):
         raise database.Collision("superseded")
