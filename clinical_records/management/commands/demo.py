@@ -79,12 +79,13 @@ class Command(BaseCommand):
 
     def greet(self, url: str) -> None:
         """The addresses and the logins."""
+        pages, login = _("Pages"), _("Login")
         lines = [
             "",
             _("Clinical Records is ready. Ctrl-C stops it."),
-            f"  {_('Pages')}:    {url}/",
-            f"  FHIR R4:  {url}{settings.FHIR_BASE_PATH}",
-            f"  {_('Login')}:    POST {url}/auth/login",
+            f"  {pages:<9} {url}/",
+            f"  FHIR R4   {url}{settings.FHIR_BASE_PATH}",
+            f"  {login:<9} POST {url}/auth/login",
             "",
             *(f"  {name:<9} {user.password:<12} {user.role.label}" for name, user in DEMO_USERS.items()),
             "",
