@@ -10,6 +10,8 @@ from types import ModuleType
 import pytest
 from django.conf import settings
 
+from fhir.validation import validate
+
 SHARED = Path(os.environ.get("FHIR_SHARED", Path(settings.BASE_DIR).parent / "shared"))
 EXAMPLES = SHARED / "data" / "examples" / "r4-examples-dev.ndjson.gz"
 SYNTHEA = SHARED / "data" / "synthea" / "synthea-r4-dev.ndjson.gz"
@@ -43,6 +45,13 @@ def test_official_examples(script: ModuleType) -> None:
     count, refused = compare(script, EXAMPLES)
     assert count > 400
     assert refused <= 0.03 * count
+
+
+@pytest.mark.skipif(not EXAMPLES.exists(), reason="no official examples beside the project (FHIR_SHARED)")
+def test_warnings_of_official_examples(script: ModuleType) -> None:
+    """Every rule of the severity warning can be asked of every example."""
+    severities = {issue.severity for _, r in script.read(EXAMPLES) for issue in validate(r, warnings=True)}
+    assert severities == {"error", "warning"}
 
 
 @pytest.mark.skipif(not SYNTHEA.exists(), reason="no Synthea charts beside the project (FHIR_SHARED)")

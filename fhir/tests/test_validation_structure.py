@@ -208,3 +208,10 @@ def test_words_name_the_place_the_value_and_what_is_allowed() -> None:
     with translation.override("en"):
         (issue,) = validate(PATIENT | {"gender": "M"})
         assert str(issue.text) == "Patient.gender: «M» is not one of: female, male, other, unknown"
+
+
+def test_words_are_translated_when_they_are_read() -> None:
+    with translation.override("en"):
+        (issue,) = validate(PATIENT | {"gender": "M"})
+    with translation.override("es"):
+        assert str(issue.text) == "Patient.gender: «M» no es uno de: female, male, other, unknown"
