@@ -173,8 +173,8 @@ ACUTE = {
     "gallstones": Acute(
         "235919008", "Gallbladder calculus", "K80.2", "Cálculo de la vesícula biliar", (25, 80), 1.2, (12, 20), "IMP"
     ),
-    "pregnancy": Acute("72892002", "Normal pregnancy", "Z34.9", "Supervisión de embarazo normal", (18, 41), 0, (270,
-                       280)),
+    "pregnancy": Acute("72892002", "Normal pregnancy", "Z34.9", "Supervisión de embarazo normal", (18, 41), 0,
+                       (280, 280)),
     "infarction": Acute(
         "22298006", "Myocardial infarction", "I21.9", "Infarto agudo del miocardio", (45, 99), 0, (5, 10), "IMP"
     ),

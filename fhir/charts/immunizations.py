@@ -90,9 +90,12 @@ _SITES = {"LA": "left arm", "RA": "right arm", "LT": "left thigh", "RT": "right 
 def due(chart: Chart) -> Iterator[tuple[date, str, int]]:
     """(day, vaccine, number of the dose) of the doses that fall into the life and the records of this person."""
     person, dice = chart.person, chart.dice
+    late = {
+        age: dice.between(0, 12 if age else 1) for age in sorted({age for ages in SCHEDULE.values() for age in ages})
+    }
     for key, ages in SCHEDULE.items():
         for number, age in enumerate(ages, 1):
-            yield add_months(person.born, age) + timedelta(days=dice.between(0, 12 if age else 1)), key, number
+            yield add_months(person.born, age) + timedelta(days=late[age]), key, number
     if person.sex == "female" or person.born.year >= 2014:
         yield add_months(person.born, 9 * 12 + dice.between(0, 10)), "papilloma", 1
     if person.born.year <= 2010 and dice.chance(0.82):

@@ -25,6 +25,7 @@ from .elements import (
 from .medications import FIRST
 
 MOST_VISITS = 9
+MOST_CHILD_VISITS = 13
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,7 +52,7 @@ class Kind:
 
 _CLASSES = {"AMB": "ambulatory", "EMER": "emergency", "IMP": "inpatient encounter", "VR": "virtual"}
 KINDS = {
-    "checkup": Kind("AMB", "185349003", "Encounter for check up", "Consulta de primera vez", 30, ("general",
+    "checkup": Kind("AMB", "185349003", "Encounter for check up", "Consulta de medicina general", 30, ("general",
                     "family"), "office"),
     "control": Kind("AMB", "390906007", "Follow-up encounter", "Consulta de control", 25, ("family", "general"),
                     "office"),
@@ -79,7 +80,7 @@ def plan(chart: Chart) -> list[Planned]:
     if not found:
         found.append(Planned(person.first_day + timedelta(days=dice.between(0, 20)), "checkup", "checkup"))
     found += _follow_up(chart) + _illnesses(chart) + _pregnancy(chart)
-    while len(found) > MOST_VISITS:
+    while len(found) > (MOST_VISITS if person.age(person.last_day) >= 18 else MOST_CHILD_VISITS):
         found.pop(dice.between(1, len(found) - 1))
     if person.age(person.last_day) >= 18 and len(found) < 5:
         found += [Planned(_day(chart), "checkup", "checkup") for _ in range(5 - len(found))]
@@ -141,6 +142,7 @@ def _pregnancy(chart: Chart) -> list[Planned]:
     start = _day(chart)
     if not 18 <= person.age(start) <= 40 or not dice.chance(0.3):
         return []
+    chart.last_period = start
     days = [start + timedelta(days=gap + dice.between(0, 9)) for gap in (56, 112, 178, 240)]
     birth = start + timedelta(days=dice.between(266, 279))
     return [*(Planned(day, "prenatal", "pregnancy") for day in days), Planned(birth, "hospital", "pregnancy")]
