@@ -41,19 +41,22 @@ def _reader(resource_type: str, node: str, group: list[Parameter]) -> Reader:
     context = _context(resource_type, group[0])
     parts = compile_many(expressions, context)
     nodes = None if context == resource_type else compile_many({"node": node}, resource_type)
-    writers = [(tuple(part[2] for part in p.parts), _writer(p)) for p in group]
     known = parameters(resource_type).values()
     bits = {p.code: sum(q.mask for q in known if p.code in q.stored_as) for p in group}
-    named = [(names, write, bits[p.code]) for (names, write), p in zip(writers, group, strict=True)]
+    # The keys of a dict compare as a set and keep the order of the parts.
+    named = [(dict.fromkeys(part[2] for part in p.parts).keys(), _writer(p), bits[p.code]) for p in group]
+    steps = group[0].branches[0].steps or ()
+    keys = steps[0].keys if steps else ("resourceType",)
 
     def read(rows: Any, resource: dict[str, Any], environment: Environment) -> None:
+        if not any(key in resource for key in keys):
+            return
         found = [("", resource)] if nodes is None else nodes(resource, environment).get("node", ())
         for _type, item in found:
             values = parts(item, environment)
             for names, write, mask in named:
-                chosen = tuple(values.get(name, ()) for name in names)
-                if all(chosen):
-                    write(rows, chosen)  # type: ignore[arg-type]
+                if values.keys() >= names:
+                    write(rows, tuple(values[name] for name in names))
                     rows.present |= mask
 
     return read

@@ -51,7 +51,7 @@ def index(resource: dict[str, Any], base_url: str) -> IndexRows:
     rows = Rows(base_url)
     found = plan.extract(resource, environment)
     for code, values in found.items():
-        plan.writers[code](rows, [_plain(*item) if item[0] == "Extension" else item for item in values])
+        plan.writers[code](rows, [_plain(*item) for item in values] if code in plan.extended else values)
     for composite in plan.composites:
         composite(rows, resource, environment)
     named = tuple(patients(resource, base_url))
@@ -76,20 +76,22 @@ def prepare() -> None:
         _plan(resource_type)
 
 
-def _plain(_type: str, extension: dict[str, Any]) -> tuple[str, Any]:
+def _plain(fhir_type: str, value: Any) -> tuple[str, Any]:
     """The value of an extension, where an expression ends at the extension itself."""
-    for key, value in extension.items():
+    if fhir_type != "Extension":
+        return fhir_type, value
+    for key, inner in value.items():
         if key.startswith("value"):
             name = key[5:]
             primitive = name[0].lower() + name[1:]
-            return (primitive if primitive in PRIMITIVE_TYPES else name), value
+            return (primitive if primitive in PRIMITIVE_TYPES else name), inner
     return "Extension", None
 
 
 class _Plan:
     """How a type is read: the compiled expressions, a writer for each, the composites."""
 
-    __slots__ = ("always", "clinical", "composites", "extract", "writers")
+    __slots__ = ("always", "clinical", "composites", "extended", "extract", "writers")
 
     def __init__(self, resource_type: str) -> None:
         known = parameters(resource_type)
@@ -100,6 +102,7 @@ class _Plan:
             if p.code not in COLUMNS and p.code not in elsewhere and p.type != "composite" and p.code in p.stored_as
         ]
         self.extract = compile_many({p.code: p.expression for p in read}, resource_type)
+        self.extended = {p.code for p in read if "extension(" in p.expression}
         self.writers = {p.code: _writer(p, known) for p in read}
         self.composites = composites.readers(resource_type)
         self.always = sum(known[code].mask for code in COLUMNS)
