@@ -15,16 +15,16 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.texts import lazy_text
 from audit import recorder
+from fhir import bundle, database, ids, json, outcome, store, summary
+from fhir.definitions.structure import TYPE_NAME, TYPE_NUMBER
+from fhir.exceptions import Issue
+from fhir.permissions import require
+from fhir.search import page as paging
+from fhir.search import parse, plan, sql, statistics
+from fhir.search.include import Found, included
+from fhir.search.page import Position
+from fhir.search.request import SearchRequest
 
-from .. import bundle, database, ids, json, outcome, store, summary
-from ..definitions.structure import TYPE_NAME, TYPE_NUMBER
-from ..exceptions import Issue
-from ..permissions import require
-from ..search import page as paging
-from ..search import parse, plan, sql, statistics
-from ..search.include import Found, included
-from ..search.page import Position
-from ..search.request import SearchRequest
 from . import Answer, Context
 
 Pairs = Sequence[tuple[str, str]]
