@@ -37,9 +37,6 @@ TYPE_INTERACTIONS = (
 )
 SYSTEM_INTERACTIONS = ("transaction", "batch", "search-system", "history-system")
 
-# Whether searches answer _include and _revinclude.
-INCLUDES = False
-
 # Parts of a CapabilityStatement that are still for trial use in R4: left out of mode=normative.
 _TRIAL_USE = frozenset(
     {
@@ -137,8 +134,8 @@ def _resource(name: str, operations: Mapping[str, Operation]) -> dict[str, Any]:
         "conditionalUpdate": True,
         "conditionalDelete": "single",
         "referencePolicy": ["literal", "logical"],
-        "searchInclude": _includes(name) if INCLUDES else [],
-        "searchRevInclude": _reverse_includes().get(name, []) if INCLUDES else [],
+        "searchInclude": _includes(name),
+        "searchRevInclude": _reverse_includes()[name],
         "searchParam": _search_parameters(name),
         "operation": _operations(operations, name),
     }
