@@ -1,7 +1,7 @@
 """What a narrative may contain (https://hl7.org/fhir/R4/narrative.html#xhtml and #security).
 
 Text and basic formatting only: no head, script, form, frame, object, style sheet link or event attribute; links to
-http(s), mailto, tel and within the page; images by reference or as inline data.
+http(s), ftp, mailto, tel and within the page; images by reference or as inline data.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ _CELLS = frozenset(["align", "valign", "char", "charoff", "width", "height", "bg
 _CELL_ELEMENTS = frozenset(["colgroup", "col", "thead", "tbody", "tfoot", "tr", "th", "td"])
 _CELL_ONLY = frozenset(["span", "abbr", "axis", "headers", "scope", "rowspan", "colspan", "nowrap"])
 _ALIGNED = frozenset(["p", "div", "h1", "h2", "h3", "h4", "h5", "h6", "caption", "img"])
-_LINK = re.compile(r"(?:https?:|mailto:|tel:|#|[^:]*$)", re.IGNORECASE)
-_IMAGE = re.compile(r"(?:https?:|data:image/|#|[^:]*$)", re.IGNORECASE)
+_LINK = re.compile(r"(?:https?:|ftp:|mailto:|tel:|#|[^:]*$)", re.IGNORECASE)
+_IMAGE = re.compile(r"(?:https?:|data:\s*image/|#|[^:]*$)", re.IGNORECASE)
 _STYLE = re.compile(r"expression\s*\(|javascript:|vbscript:|@import|behavior\s*:|-moz-binding", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d+|#x[0-9A-Fa-f]+);)([A-Za-z][A-Za-z0-9]*);")
 
