@@ -1,48 +1,59 @@
 """Many versions at once, in the caller's transaction: one statement per table, whatever their number.
 
 Everything is set-based (`unnest` of arrays), and each row carries its bucket. Callers have locked what they supersede.
+On Citus what touches stored rows is one statement per table and bucket, which goes to one shard; without a constant
+bucket it would go to all of them, and FOR UPDATE would be refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain, groupby
+from operator import itemgetter
 from typing import Any
 
 from audit import recorder
 
-from . import database, ids
+from . import citus, database, ids
 from .database import Statement
 from .store import Current, Write, array
 
-_RESOURCE_COLUMNS = "bucket, type, id, version, updated, method, deleted, pat, sdate, present, terms"
+_COLUMNS = "bucket, type, id, version, updated, method, deleted, pat, sdate, present"
 _RESOURCE_ARRAYS = (
     "%s::int[], %s::smallint[], %s::text[], %s::int[], %s::timestamptz[], %s::smallint[], %s::bool[],"
-    " %s::bigint[], %s::float8[], %s::bigint[], %b::text[]"
+    " %s::bigint[], %s::float8[], %s::bigint[], %s::int[], %s::int[]"
 )
-_X = f"unnest({_RESOURCE_ARRAYS}) AS x({_RESOURCE_COLUMNS})"
-_INSERT_RESOURCES = f"""INSERT INTO resource ({_RESOURCE_COLUMNS})
- SELECT x.bucket, x.type, x.id, x.version, x.updated, x.method, x.deleted, x.pat, x.sdate, x.present, x.terms::bigint[]
+_X = f"unnest({_RESOURCE_ARRAYS}) AS x({_COLUMNS}, first, last)"
+# All terms of all rows are one array, of which each row has a slice: Citus refuses a cast from text in an UPDATE, and
+# 13.2.2 crashes where the slice itself is what is assigned.
+_TERMS = "COALESCE((%s::bigint[])[x.first:x.last], '{}')"
+_INSERT_RESOURCES = f"""INSERT INTO resource ({_COLUMNS}, terms)
+ SELECT x.bucket, x.type, x.id, x.version, x.updated, x.method, x.deleted, x.pat, x.sdate, x.present, {_TERMS}
  FROM {_X}"""
 _UPDATE_RESOURCES = f"""UPDATE resource r SET version = x.version, updated = x.updated, method = x.method,
- deleted = x.deleted, pat = x.pat, sdate = x.sdate, present = x.present, terms = x.terms::bigint[]
+ deleted = x.deleted, pat = x.pat, sdate = x.sdate, present = x.present, terms = {_TERMS}
  FROM {_X} WHERE r.bucket = x.bucket AND r.type = x.type AND r.id = x.id"""
 
 _KEYS = "unnest(%s::int[], %s::smallint[], %s::text[]) AS k(bucket, type, id)"
-_ON_KEYS = "x.bucket = k.bucket AND x.type = k.type AND x.id = k.id"
+_ON_KEYS = "r.bucket = k.bucket AND r.type = k.type AND r.id = k.id"
 _INSERT_CONTENTS = """INSERT INTO content (bucket, type, id, body)
  SELECT * FROM unnest(%s::int[], %s::smallint[], %s::text[], %b::text[])"""
-_UPDATE_CONTENTS = """UPDATE content c SET body = x.body
+_UPDATE_CONTENTS = """UPDATE content r SET body = x.body
  FROM unnest(%s::int[], %s::smallint[], %s::text[], %b::text[]) AS x(bucket, type, id, body)
- WHERE c.bucket = x.bucket AND c.type = x.type AND c.id = x.id"""
-_SUPERSEDED = """INSERT INTO history (bucket, type, id, version, updated, method, pat, body)
+ WHERE r.bucket = x.bucket AND r.type = x.type AND r.id = x.id"""
+_INSERT_HISTORY = "INSERT INTO history (bucket, type, id, version, updated, method, pat, body)"
+_STORED = f"""FROM resource r LEFT JOIN content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id
+ JOIN {_KEYS} ON r.bucket = k.bucket AND r.type = k.type AND r.id = k.id WHERE true"""
+_SUPERSEDED = f"""{_INSERT_HISTORY}
+ SELECT r.bucket, r.type, r.id, r.version, r.updated, r.method, r.pat, c.body {_STORED}"""
+_TARGETS = "unnest(%s::int[], %s::smallint[], %s::text[], %s::int[]) AS x(bucket, type, id, target)"
+_MOVE_SUPERSEDED = f"""{_INSERT_HISTORY}
  SELECT x.target, r.type, r.id, r.version, r.updated, r.method, r.pat, c.body
- FROM unnest(%s::int[], %s::smallint[], %s::text[], %s::int[]) AS x(bucket, type, id, target)
- JOIN resource r ON r.bucket = x.bucket AND r.type = x.type AND r.id = x.id
- LEFT JOIN content c ON c.bucket = x.bucket AND c.type = x.type AND c.id = x.id"""
-_MOVE_HISTORY = """INSERT INTO history (bucket, type, id, version, updated, method, pat, body)
- SELECT x.target, h.type, h.id, h.version, h.updated, h.method, h.pat, h.body
- FROM unnest(%s::int[], %s::smallint[], %s::text[], %s::int[]) AS x(bucket, type, id, target)
- JOIN history h ON h.bucket = x.bucket AND h.type = x.type AND h.id = x.id"""
+ FROM resource r LEFT JOIN content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id
+ JOIN {_TARGETS} ON r.bucket = x.bucket AND r.type = x.type AND r.id = x.id WHERE true"""
+_MOVE_HISTORY = f"""{_INSERT_HISTORY}
+ SELECT x.target, r.type, r.id, r.version, r.updated, r.method, r.pat, r.body
+ FROM history r JOIN {_TARGETS} ON r.bucket = x.bucket AND r.type = x.type AND r.id = x.id WHERE true"""
 _LOCATORS = """INSERT INTO locator (bucket, type, id, target)
  SELECT * FROM unnest(%s::int[], %s::smallint[], %s::text[], %s::int[])"""
 _RELOCATE = _LOCATORS + " ON CONFLICT (bucket, type, id) DO UPDATE SET target = excluded.target"
@@ -55,7 +66,7 @@ _INDEX_TABLES = (
 
 
 def _delete(table: str, keys: Sequence[Any]) -> Statement:
-    return f"DELETE FROM {table} x USING {_KEYS} WHERE {_ON_KEYS}", keys
+    return f"DELETE FROM {table} r USING {_KEYS} WHERE {_ON_KEYS}", keys
 
 
 def _keys(writes: Sequence[Write], *, at_previous: bool = False) -> list[Any]:
@@ -65,7 +76,10 @@ def _keys(writes: Sequence[Write], *, at_previous: bool = False) -> list[Any]:
 
 
 def _resource_rows(writes: Sequence[Write]) -> list[Any]:
+    terms = [w.rows.terms for w in writes]
+    ends = list(accumulate(map(len, terms)))
     return [
+        array(list(chain.from_iterable(terms))),
         *_keys(writes),
         array([w.version for w in writes]),
         array([w.updated.isoformat() for w in writes]),
@@ -74,7 +88,8 @@ def _resource_rows(writes: Sequence[Write]) -> list[Any]:
         array([w.pat for w in writes]),
         array([w.rows.sdate for w in writes]),
         array([w.rows.present for w in writes]),
-        [array(w.rows.terms) for w in writes],
+        array([1, *(end + 1 for end in ends[:-1])]),
+        array(ends),
     ]
 
 
@@ -105,8 +120,9 @@ def statements(writes: Sequence[Write], audit_rows: Sequence[recorder.Row]) -> l
     moved = [w for w in writes if w.moves]
     stay = [w for w in writes if w.previous is not None and not w.moves]
     return [
-        *_superseding(stay),
-        *_moving(moved),
+        *(statement for bucket, share in _shares(stay) for statement in _superseding(share, bucket)),
+        *(statement for bucket, share in _shares(moved) for statement in _leaving(share, bucket)),
+        *_arriving(moved),
         *_inserting(new + moved),
         *_claiming(new),
         *_index_statements(writes),
@@ -114,34 +130,57 @@ def statements(writes: Sequence[Write], audit_rows: Sequence[recorder.Row]) -> l
     ]
 
 
-def _superseding(stay: Sequence[Write]) -> list[Statement]:
-    if not stay:
-        return []
+def _shares(writes: Sequence[Write]) -> list[tuple[int | None, list[Write]]]:
+    """Sets of writes, each with the one bucket that their previous versions lie in; None where that does not matter."""
+    if not writes or not citus.distributed():
+        return [(None, list(writes))] if writes else []
+    shares: dict[int, list[Write]] = {}
+    for write in writes:
+        assert write.previous is not None
+        shares.setdefault(write.previous.bucket, []).append(write)
+    return sorted(shares.items())
+
+
+def _within(bucket: int | None, touching: Iterable[Statement]) -> list[Statement]:
+    """The statements, all with a WHERE and an alias r, kept to rows of one bucket."""
+    if bucket is None:
+        return list(touching)
+    return [(f"{sql} AND r.bucket = %s", [*parameters, bucket]) for sql, parameters in touching]
+
+
+def _superseding(stay: Sequence[Write], bucket: int | None) -> list[Statement]:
     keys = _keys(stay)
     kept = [w for w in stay if w.body is not None and w.previous is not None]
     gone = [w for w in stay if w.body is None]
-    return [
-        (_SUPERSEDED, [*keys, keys[0]]),
+    touching = [
+        (_SUPERSEDED, keys),
         (_UPDATE_RESOURCES, _resource_rows(stay)),
         *_contents(_UPDATE_CONTENTS, [w for w in kept if w.previous and not w.previous.deleted]),
-        *_contents(_INSERT_CONTENTS, [w for w in kept if w.previous and w.previous.deleted]),
         *([_delete("content", _keys(gone))] if gone else []),
         *(_delete(table, keys) for table, *_ in _INDEX_TABLES),
     ]
+    revived = [w for w in kept if w.previous and w.previous.deleted]
+    return [*_within(bucket, touching), *_contents(_INSERT_CONTENTS, revived)]
 
 
-def _moving(moved: Sequence[Write]) -> list[Statement]:
-    """The resource leaves its bucket: its history follows, its home learns the new place."""
-    if not moved:
-        return []
+def _leaving(moved: Sequence[Write], bucket: int | None) -> list[Statement]:
+    """The resource leaves its bucket, and its history goes before it."""
     old, targets = _keys(moved, at_previous=True), array([w.bucket for w in moved])
-    homes = array([ids.bucket_of(w.id) for w in moved])
-    return [
-        (_SUPERSEDED, [*old, targets]),
+    touching = [
+        (_MOVE_SUPERSEDED, [*old, targets]),
         (_MOVE_HISTORY, [*old, targets]),
         *(_delete(table, old) for table in ("history", "content", "resource", *(t for t, *_ in _INDEX_TABLES))),
-        (_RELOCATE, [homes, *old[1:], targets]),
     ]
+    return _within(bucket, touching)
+
+
+def _arriving(moved: Sequence[Write]) -> list[Statement]:
+    """The resource's home learns the new place."""
+    if not moved:
+        return []
+    homes = array([ids.bucket_of(w.id) for w in moved])
+    buckets, *names = _keys(moved)
+    return [(_RELOCATE, [homes, *names, buckets])]
 
 
 def _inserting(new: Sequence[Write]) -> list[Statement]:
@@ -168,8 +207,8 @@ def _audit(rows: Sequence[recorder.Row]) -> list[Statement]:
 
 
 _LOCK = f"""SELECT r.bucket, r.version, r.updated, r.method, r.deleted, r.pat, NULL, r.type, r.id
- FROM resource r JOIN {_KEYS} ON r.bucket = k.bucket AND r.type = k.type AND r.id = k.id
- ORDER BY r.bucket, r.type, r.id FOR UPDATE OF r"""
+ FROM resource r JOIN {_KEYS} ON {_ON_KEYS} WHERE true"""
+_IN_ORDER = " ORDER BY r.bucket, r.type, r.id FOR UPDATE OF r"
 
 
 def lock(transaction: database.Transaction, keys: Sequence[tuple[int, int, str]]) -> dict[tuple[int, str], Current]:
@@ -177,9 +216,15 @@ def lock(transaction: database.Transaction, keys: Sequence[tuple[int, int, str]]
     if not keys:
         return {}
     ordered = sorted(set(keys))
-    columns = [array(column) for column in zip(*ordered, strict=True)]
-    found = transaction.send([(_LOCK, columns)])[0]
-    return {(row[7], row[8]): Current(*row[:7]) for row in found}
+    shares = [(bucket, list(share)) for bucket, share in groupby(ordered, itemgetter(0))]
+    if not citus.distributed():
+        shares = [(None, ordered)]
+    locks = []
+    for bucket, share in shares:
+        columns = [array(column) for column in zip(*share, strict=True)]
+        locks += [(sql + _IN_ORDER, parameters) for sql, parameters in _within(bucket, [(_LOCK, columns)])]
+    rows = [row for found in transaction.send(locks) for row in found]
+    return {(row[7], row[8]): Current(*row[:7]) for row in rows}
 
 
 def move(write: Write, audit_row: recorder.Row) -> None:
@@ -193,15 +238,19 @@ def move(write: Write, audit_row: recorder.Row) -> None:
         transaction.commit(statements([write], [audit_row]))
 
 
-_EXISTING = f"""SELECT r.type, r.id FROM resource r
- JOIN {_KEYS} ON r.bucket = k.bucket AND r.type = k.type AND r.id = k.id
- UNION SELECT l.type, l.id FROM locator l
- JOIN {_KEYS} ON l.bucket = k.bucket AND l.type = k.type AND l.id = k.id"""
+_RESOURCES_THERE = f"SELECT r.type, r.id FROM resource r JOIN {_KEYS} ON {_ON_KEYS} WHERE r.bucket = ANY(%s::int[])"
+_LOCATORS_THERE = _RESOURCES_THERE.replace("FROM resource", "FROM locator")
 
 
 def existing(transaction: database.Transaction, wanted: Sequence[tuple[int, str, int]]) -> set[tuple[int, str]]:
     """Which of these (type, id, bucket) exist, deleted ones too: at that bucket, or anywhere by their home's word."""
     numbers, names, buckets = zip(*wanted, strict=True)
-    at = [array(buckets), array(numbers), array(names)]
-    homes = [array([ids.bucket_of(name) for name in names]), *at[1:]]
-    return {(row[0], row[1]) for row in transaction.send([(_EXISTING, [*at, *homes])])[0]}
+    homes = [ids.bucket_of(name) for name in names]
+    keys = [array(numbers), array(names)]
+    found = transaction.send(
+        [
+            (_RESOURCES_THERE, [array(buckets), *keys, array(sorted(set(buckets)))]),
+            (_LOCATORS_THERE, [array(homes), *keys, array(sorted(set(homes)))]),
+        ]
+    )
+    return {(row[0], row[1]) for rows in found for row in rows}
