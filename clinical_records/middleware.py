@@ -26,12 +26,10 @@ from clinical_records.request_id import current_request_id, new_request_id
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 PRINTABLE = re.compile(r"[!-~]{1,128}")
-API_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+API_HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+)
 
 
 def is_api(request: HttpRequest) -> bool:
@@ -51,7 +49,8 @@ class RequestContext:
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
         self.prefixes = tuple(settings.API_PREFIXES)
-        self.hsts = f"max-age={settings.SECURE_HSTS_SECONDS}" if settings.SECURE_HSTS_SECONDS else ""
+        hsts = settings.SECURE_HSTS_SECONDS
+        self.api_headers = (*API_HEADERS, *([("Strict-Transport-Security", f"max-age={hsts}")] if hsts else []))
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         asked = request.META.get("HTTP_X_REQUEST_ID", "")
@@ -74,10 +73,11 @@ class RequestContext:
 
     def secure(self, response: HttpResponseBase) -> None:
         """What SecurityMiddleware and others do for pages, without asking what an API never varies."""
-        for name, value in API_HEADERS.items():
-            response.headers.setdefault(name, value)
-        if self.hsts:
-            response.headers["Strict-Transport-Security"] = self.hsts
+        headers = response.headers
+        for name, value in self.api_headers:
+            headers[name] = value
+        if "Cache-Control" not in headers:
+            headers["Cache-Control"] = "no-store"
 
 
 class PagesOnly:
