@@ -16,6 +16,7 @@ from fhir.fhirpath.environment import Environment
 from fhir.fhirpath.exceptions import FhirPathError, FhirPathSyntaxError, FhirPathTypeError
 from fhir.fhirpath.generator import Generator
 from fhir.fhirpath.navigation import is_open
+from fhir.fhirpath.operators import union_parts
 from fhir.fhirpath.parser import parse
 from fhir.fhirpath.tree import actual
 from fhir.fhirpath.values import Items
@@ -111,13 +112,18 @@ def compile_many(expressions: Mapping[str, str | Expression], context_type: str)
     `f(node, environment) -> {name: [(FHIR type, value), …]}` with the names that have values only. The values of a
     union are not made distinct, since an index does that.
     """
-    g = Generator(context_type, bag=True, lenient=True)
+    g = Generator(context_type, lenient=True)
     g.emitter.emit("found = {}")
     for name, expression in expressions.items():
-        branches = _guarded(expression, lambda e=expression: g.generate(_parsed(e), Scope([g.root])))  # type: ignore[misc]
-        _collect(g, name, branches)
+        _collect(g, name, _guarded(expression, lambda e=expression: _all_parts(g, e)))  # type: ignore[misc]
     g.emitter.emit("return found")
     return _function(g, f"{context_type} search")  # type: ignore[no-any-return]
+
+
+def _all_parts(g: Generator, expression: str | Expression) -> Branches:
+    """The branches of every part of a union."""
+    scope = Scope([g.root])
+    return [b for part in union_parts(_parsed(expression)) for b in g.generate(part, scope)]
 
 
 def _collect(g: Generator, name: str, branches: Branches) -> None:
@@ -126,7 +132,7 @@ def _collect(g: Generator, name: str, branches: Branches) -> None:
         code = g.emitter.variable(branches[0].code)
         condition = "True" if branches[0].sure else f"{code} is not None"
         emit(f"if {condition}: found[{name!r}] = [({_tag(g, branches[0], code)}, {code})]")
-    elif len(branches) == 1:
+    elif len(branches) == 1 and branches[0].shape is Shape.LIST:
         code = g.emitter.variable(branches[0].code)
         emit(f"if {code}: found[{name!r}] = {_pairs(g, branches[0], code)}")
     elif branches:

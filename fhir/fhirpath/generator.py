@@ -34,15 +34,13 @@ _STEPS = 50_000
 class Generator:
     """Generates code for expressions on one context type; `node` and `env` are the names of the inputs.
 
-    `bag`: unions at the top keep duplicates (for search). `strict`: a path that starts with another type than the
-    context's is an error instead of empty. `lenient`: an unknown element is empty instead of an error (a few official
-    invariants name elements that R4 does not have).
+    `strict`: a path that starts with another type than the context's is an error and not empty. `lenient`: an unknown
+    element is empty and not an error (a few official invariants name elements that R4 does not have).
     """
 
-    def __init__(self, context_type: str, *, bag: bool = False, strict: bool = False, lenient: bool = False) -> None:
+    def __init__(self, context_type: str, *, strict: bool = False, lenient: bool = False) -> None:
         self.emitter = Emitter()
         self.context_type = context_type
-        self.bag = bag
         self.strict = strict
         self.lenient = lenient
         self.steps = 0

@@ -132,7 +132,7 @@ def _true(g: Generator, branches: Branches) -> str:
         return "False"
     if len(branches) == 1 and branches[0].shape is Shape.ONE:
         b = branches[0]
-        return b.code if _is_boolean(b) else g.presence(b)
+        return b.code if _is_boolean(b) else "True" if b.sure else f"({b.code} is not None)"
     return f"({g.runtime(values.truth)}({g.items(branches)}) is True)"
 
 

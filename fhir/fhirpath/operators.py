@@ -44,10 +44,8 @@ def union_parts(e: Expression) -> list[Expression]:
 
 
 def _union(g: Generator, e: Binary, scope: Scope, mode: Mode) -> Branches:
-    bag, g.bag = g.bag, False
-    keep = bag or mode is Mode.PRESENCE
+    keep = mode is Mode.PRESENCE
     parts = [g.generate(part, scope, mode if keep else Mode.ELEMENTS) for part in union_parts(e)]
-    g.bag = bag
     return [b for part in parts for b in part] if keep else union_of(g, parts)
 
 

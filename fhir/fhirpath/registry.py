@@ -22,7 +22,8 @@ class RuntimeFunction:
     """`result` is the static type of the results, None where it depends, "input" where it is that of the input.
 
     `accepts` names the families of input (see `values.family`) that make sense, for errors at compile time. `value`,
-    where there is one, is the same function on bare values, of which none is None.
+    where there is one, is the same function on bare values, of which none is None, and `takes` are the families of its
+    arguments.
     """
 
     name: str
@@ -32,6 +33,7 @@ class RuntimeFunction:
     result: str | None
     accepts: tuple[str, ...]
     value: Callable[..., Any] | None = None
+    takes: tuple[str, ...] = ()
 
 
 _LONGEST = 4_000_000  # characters; clients may send expressions that double a text again and again
@@ -64,16 +66,22 @@ def scalar(
     families = tuple(accepts.split())
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(environment: Environment, items: Items, *parameters: Items) -> Items:
+        _, *parameters, _ = function.__annotations__.values()
+        takes = tuple("string" if p == "str" else "number" for p in parameters)
+
+        def call(environment: Environment, items: Items, *arguments_: Items) -> Items:
             item = only(items)
-            values = [only(p) for p in parameters]
+            values = [only(a) for a in arguments_]
             if item is None or item[1] is None or any(v is None for v in values):
                 return []
             if family(item[0]) not in families:
                 raise FhirPathEvaluationError(f"{name}() does not work on {item[0]}")
+            wrong = [v[0] for v, kind in zip(values, takes, strict=False) if v is not None and family(v[0]) != kind]
+            if wrong:
+                raise FhirPathEvaluationError(f"{name}() does not take {wrong[0]}")
             return wrap(result, function(item[1], *(v[1] for v in values if v is not None)))
 
-        FUNCTIONS[name] = RuntimeFunction(name, call, *arguments, result, families, function)
+        FUNCTIONS[name] = RuntimeFunction(name, call, *arguments, result, families, function, takes)
         return function
 
     return register

@@ -93,7 +93,7 @@ def _direct_call(g: Generator, function: RuntimeFunction, base: Branches, argume
     if function.value is None or function.result is None or value is None or not _accepted(value, function):
         return None
     given = [g.simple(a) for a in arguments]
-    codes = [a.code for a in given if a is not None and a.sure]
+    codes = [a.code for a, kind in zip(given, function.takes, strict=False) if a and a.sure and family(a.type) == kind]
     if len(codes) != len(arguments):
         return None
     text = g.emitter.variable(value.code)
@@ -190,7 +190,8 @@ def _has_value(g: Generator, e: Call, scope: Scope, mode: Mode) -> Branches:
     if len(base) == 1 and base[0].shape is Shape.ONE and base[0].type:
         b = base[0]
         plain = b.type.startswith("System.") or is_primitive(b.type)
-        return [Branch(BOOLEAN, f"({b.code} is not None)" if plain else "False", Shape.ONE, sure=True)]
+        code = "True" if b.sure else f"({b.code} is not None)"
+        return [Branch(BOOLEAN, code if plain else "False", Shape.ONE, sure=True)]
     code = f"{g.runtime(functions_fhir.has_value)}(env, {g.items(base, elements=True)})[0][1]"
     return [Branch(BOOLEAN, g.emitter.variable(code), Shape.ONE, sure=True)]
 
