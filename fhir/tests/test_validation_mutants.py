@@ -217,6 +217,32 @@ def test_untouched_copies_pass(data: st.DataObject) -> None:
     assert validate(copy.deepcopy(data.draw(st.sampled_from(sound())))) == []
 
 
+JUNK: tuple[Any, ...] = (
+    "", "x", "#", " ", 5, -1, 1.5, True, None, [], {}, [None], [{}], ["x"], [[]], {"x": 1}, {"id": "a"}, "2021-99-99",
+    "\0", "\ud800", 10**40, {"resourceType": "Patient"}, {"resourceType": "Nope"}, {"resourceType": []},
+)  # fmt: skip
+
+
+def slots(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Every (container, key or index) of a JSON value."""
+    for key in node if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ():
+        yield node, key
+        yield from slots(node[key])
+
+
+@hypothesis_settings(DRAWN, max_examples=400)
+@given(data=st.data())
+def test_junk_in_any_place_gives_issues_and_never_an_exception(data: st.DataObject) -> None:
+    resource = copy.deepcopy(data.draw(st.sampled_from(sound())))
+    container, key = data.draw(st.sampled_from(list(slots(resource))))
+    if isinstance(container, dict) and data.draw(st.booleans()):
+        key = data.draw(st.sampled_from([f"_{key}", f"{key}x", "id", "extension", "contained", "resourceType"]))
+    container[key] = copy.deepcopy(data.draw(st.sampled_from(JUNK)))
+    for issue in validate(resource, warnings=True):
+        assert str(issue.text)
+        assert issue.expression
+
+
 @DRAWN
 @given(
     data=st.recursive(

@@ -109,7 +109,7 @@ def _extension_content(node: Node, context: Context) -> Problems:
 def _fragment(node: Node, context: Context) -> Problems:
     """ref-1: a fragment is the id of a contained resource; `#` alone is the container."""
     reference = node.get("reference")
-    if reference is None or reference[0] != "#":
+    if reference is None or not reference.startswith("#"):
         return None
     if reference == "#":
         known = context.resource is not context.root

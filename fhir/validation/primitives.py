@@ -42,7 +42,7 @@ def text_fault(value: str) -> Problem | None:
     if len(value) > MAX_CHARACTERS:
         return Problem("value", texts.TOO_LONG)
     if _unfit(value) or not _allowed_text(value):
-        return Problem("value", say(texts.CONTROL_CHARACTER, value=shown(value)))
+        return Problem("value", say(texts.CONTROL_CHARACTER, value=shown(value)), shape=True)
     return None
 
 

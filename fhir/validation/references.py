@@ -31,7 +31,8 @@ def _literal_type(reference: str, context: Context) -> tuple[str | None, Problem
     """The type that a literal reference names, and what is wrong with it where it names a type that is none."""
     if reference[:1] == "#":
         inner = contained_resource(context.root, reference[1:])
-        return (inner.get("resourceType") if inner else None), None
+        found = inner.get("resourceType") if inner else None
+        return (found if isinstance(found, str) else None), None
     match = _literal(reference)
     if match is None:
         return None, None

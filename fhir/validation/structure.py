@@ -81,7 +81,7 @@ def _primitive_list(key: str, check: Check) -> Check:
                 others = parent.get(sibling)
                 if isinstance(others, list) and number < len(others) and _has_extension(others[number]):
                     continue
-                found: Problems = [Problem("structure", say(texts.LONELY_NULL, key=key))]
+                found: Problems = [Problem("structure", say(texts.LONELY_NULL, key=key), shape=True)]
             else:
                 found = check(item, parent, context)
             if found is not None:
@@ -125,7 +125,7 @@ def _sibling_list(key: str) -> Check:
 
 def _sibling_item(item: Any, has_value: bool, parent: Node, context: Context) -> Problems:
     if item is None:
-        return [Problem("structure", texts.NULL_VALUE)]
+        return [Problem("structure", texts.NULL_VALUE, shape=True)]
     problems = check_type("Element")(item, parent, context)
     if problems is None and not has_value and "extension" not in item:
         return [Problem("invariant", texts.NO_EXTENSION)]
@@ -167,7 +167,9 @@ def _choice_problems(choices: tuple[Choice, ...], node: Node) -> Problems:
 
 def _unknown(kind: str, key: str) -> list[Problem]:
     where = f".{key}" if key.isidentifier() else ""
-    return [Problem("structure", say(texts.UNKNOWN_ELEMENT, type=kind, key=shown(key)), where)]
+    # An element that calls itself a resource would be taken for one by the rules.
+    deceives = key == "resourceType"
+    return [Problem("structure", say(texts.UNKNOWN_ELEMENT, type=kind, key=shown(key)), where, shape=deceives)]
 
 
 def _forms(element: Element) -> tuple[tuple[str, str], ...]:
