@@ -152,3 +152,24 @@ class Locator(Keyed):
 
     class Meta:
         db_table = "locator"
+
+
+class LoadCheckpoint(models.Model):
+    """How far `manage.py load` is with a file, which is known by the SHA-256 of its bytes (docs/charts.md).
+
+    Written in the transaction of the resources that it counts, so that it cannot say more or less than was stored.
+    `line` and `part` are the last ones done. A table of the coordinator: it is not about patients.
+    """
+
+    digest = models.TextField(primary_key=True)
+    name = models.TextField()
+    line = models.BigIntegerField()
+    part = models.IntegerField()
+    created = models.BigIntegerField()
+    updated = models.BigIntegerField()
+    refused = models.BigIntegerField()
+    finished = models.BooleanField()
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "load_checkpoint"

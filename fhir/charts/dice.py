@@ -47,7 +47,7 @@ class Dice:
     def sample(self, options: Iterable[T], count: int) -> list[T]:
         """That many different options, in the order drawn."""
         left = list(options)
-        return [left.pop(int(self._random() * len(left))) for _ in range(min(count, len(left)))]
+        return [left.pop(int(self._random() * len(left))) for _ in range(max(0, min(count, len(left))))]
 
     def weighted(self, options: Sequence[tuple[T, float]]) -> T:
         """One of the (option, weight) pairs."""

@@ -80,8 +80,10 @@ def plan(chart: Chart) -> list[Planned]:
     if not found:
         found.append(Planned(person.first_day + timedelta(days=dice.between(0, 20)), "checkup", "checkup"))
     found += _follow_up(chart) + _illnesses(chart) + _pregnancy(chart)
-    while len(found) > (MOST_VISITS if person.age(person.last_day) >= 18 else MOST_CHILD_VISITS):
-        found.pop(dice.between(1, len(found) - 1))
+    most = MOST_VISITS if person.age(person.last_day) >= 18 else MOST_CHILD_VISITS
+    spare = [visit for visit in found[1:] if visit.reason != "pregnancy"]
+    for visit in dice.sample(spare, len(found) - most):
+        found.remove(visit)
     if person.age(person.last_day) >= 18 and len(found) < 5:
         found += [Planned(_day(chart), "checkup", "checkup") for _ in range(5 - len(found))]
     if person.died:
