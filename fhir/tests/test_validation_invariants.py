@@ -141,6 +141,12 @@ def test_narratives_that_are_refused(div: str) -> None:
     assert [(i.code, i.expression[0]) for i in validate(narrative(div))] == [("invariant", "Patient.text.div")]
 
 
+def test_a_refused_narrative_says_what_is_wrong() -> None:
+    with translation.override("en"):
+        (issue,) = validate(narrative(XHTML % '<script>x</script><p onclick="x()">x</p>'))
+        assert "the element script is not allowed; the attribute p.onclick is not allowed" in str(issue.text)
+
+
 def extension(**content: Any) -> dict[str, Any]:
     return PATIENT | {"extension": [{"url": "http://example.org/x", **content}]}
 

@@ -17,7 +17,7 @@ from fhir.fhirpath.exceptions import FhirPathEvaluationError
 from fhir.fhirpath.xhtml import problems as narrative_faults
 
 from . import texts
-from .problems import Context, Node, Problem, Problems, say, shown
+from .problems import Context, Node, Problem, Problems, joined, say, shown
 from .references import contained_resource
 from .rule_texts import PROGRAM_NAME, RULES
 
@@ -123,7 +123,14 @@ def _fragment(node: Node, context: Context) -> Problems:
 def _narrative(text: str, context: Context) -> Problems:
     """txt-1 and txt-2: XHTML of the allowed elements, with content."""
     faults = narrative_faults(text)
-    return [Problem("invariant", say(texts.BAD_NARRATIVE, faults=", ".join(faults[:5])))] if faults else None
+    if not faults:
+        return None
+    told = [_narrative_fault(*fault.partition(" ")) for fault in faults[:5]]
+    return [Problem("invariant", say(texts.BAD_NARRATIVE, faults=joined(told)))]
+
+
+def _narrative_fault(kind: str, space: str, name: str) -> Any:
+    return say(texts.NARRATIVE_FAULTS[kind], name=shown(name))
 
 
 BY_HAND: dict[str, Rules] = {"Extension": _extension_content, "Reference": _fragment}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -71,6 +71,18 @@ _lazy_say = lazy(_say, str)
 def say(text: Any, /, **values: Any) -> Any:
     """A lazy text with its named placeholders filled: translated when it is read, not when it is made."""
     return _lazy_say(text, values)
+
+
+def _join(parts: Sequence[Any]) -> str:
+    return "; ".join(str(part) for part in parts)
+
+
+_lazy_join = lazy(_join, str)
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Lazy texts as one lazy text."""
+    return _lazy_join(parts)
 
 
 def shown(value: Any) -> str:

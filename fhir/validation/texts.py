@@ -71,6 +71,16 @@ SAME_CONTAINED = _("two contained resources have the id «%(id)s»")
 RULE = _("%(text)s (rule %(key)s)")
 BROKEN_RULE = _("a rule of %(type)s is not kept: %(expression)s")
 BAD_NARRATIVE = _("the narrative must be a well-formed XHTML div with only text and basic formatting: %(faults)s")
+NARRATIVE_FAULTS = {
+    "attribute": _("the attribute %(name)s is not allowed"),
+    "declaration": _("declarations are not allowed"),
+    "element": _("the element %(name)s is not allowed"),
+    "empty": _("there is no text"),
+    "link": _("the link of %(name)s is not allowed"),
+    "root": _("the root must be a div of the XHTML namespace"),
+    "style": _("the style of %(name)s is not allowed"),
+    "syntax": _("it is not well-formed XML"),
+}
 
 ID_REQUIRED = _("an update needs the id of the resource")
 ID_DIFFERS = _("the id «%(found)s» is not the id of the address, «%(expected)s»")
