@@ -116,10 +116,10 @@ def _resolve_conditions(plan: Plan, transaction: database.Transaction) -> None:
     for step in plan.writing:
         if step.entry.condition is not None:
             wanted[(step.type, step.entry.condition)] = []
-    for step in plan.writing:
-        for reference in conditional_references(step.entry.resource):
-            resource_type, _mark, query = reference.partition("?")
-            wanted[(resource_type, query)] = []
+    references = [(step, found) for step in plan.writing for found in conditional_references(step.entry.resource)]
+    for _step, reference in references:
+        resource_type, _mark, query = reference.partition("?")
+        wanted[(resource_type, query)] = []
     if not wanted:
         return
     keys, statements = [], []
@@ -135,10 +135,9 @@ def _resolve_conditions(plan: Plan, transaction: database.Transaction) -> None:
     for step in plan.writing:
         if step.entry.condition is not None:
             step.match = _single(wanted[(step.type, step.entry.condition)], step.entry)
-    for step in plan.writing:
-        for reference in conditional_references(step.entry.resource):
-            resource_type, _mark, query = reference.partition("?")
-            plan.known[reference] = _referenced(wanted[(resource_type, query)], reference, step.entry)
+    for step, reference in references:
+        resource_type, _mark, query = reference.partition("?")
+        plan.known[reference] = _referenced(wanted[(resource_type, query)], reference, step.entry)
 
 
 def _single(found: list[Match], entry: Entry) -> Match | None:
