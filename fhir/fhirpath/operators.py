@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fhir.fhirpath import functions_collections, functions_math, logic, tree, values
+from fhir.fhirpath import functions_collections, functions_math, logic, temporal, tree, values
 from fhir.fhirpath.ast import Binary, Call, Expression, Literal, Polarity
 from fhir.fhirpath.emitter import Branch, Branches, Mode, Scope, Shape
 from fhir.fhirpath.exceptions import FhirPathTypeError
@@ -82,9 +82,18 @@ def _arithmetic(g: Generator, e: Binary, scope: Scope) -> Branches:
         x, y = g.emitter.variable(a.code), g.emitter.variable(b.code)
         code = f"({g.runtime(functions_math.joined)}({x}, {y}) if {x} is not None and {y} is not None else None)"
         return [Branch("System.String", code, Shape.ONE, sure=a.sure and b.sure)]
+    if a and b and _is_small(e):
+        return [Branch("System.Integer", f"({a.code} {e.operator} {b.code})", Shape.ONE, sure=True)]
     _check_arithmetic(e.operator, left, right)
     code = f"{g.runtime(functions_math.arithmetic)}({e.operator!r}, {g.items(left)}, {g.items(right)})"
     return [Branch(_result_type(e.operator, left, right), g.emitter.variable(code), Shape.ITEMS, single=True)]
+
+
+def _is_small(e: Expression) -> bool:
+    """Whether an expression is a sum of counts, which is there and does not overflow."""
+    if isinstance(e, Binary):
+        return e.operator == "+" and _is_small(e.left) and _is_small(e.right)
+    return isinstance(e, Call) and e.name == "count" and not e.arguments
 
 
 def _families(branches: Branches) -> set[str]:
@@ -128,6 +137,9 @@ def _comparison(g: Generator, operator: str, left: Branches, right: Branches) ->
     if function is not None:
         return f"{g.runtime(function)}({g.items(left)}, {g.items(right)})"
     _check_order(operator, left, right)
+    dates = [b for b in (*left, *right) if b.shape is Shape.ONE and b.type and family(b.type) in ("date", "dateTime")]
+    if len(dates) == 2 and len(left) == len(right) == 1:
+        return f"{g.runtime(dates_ordered)}({operator!r}, {dates[0].code}, {dates[1].code})"
     return f"{g.runtime(ordered)}({operator!r}, {g.items(left)}, {g.items(right)})"
 
 
@@ -149,7 +161,20 @@ def not_equivalent(a: Items, b: Items) -> bool:
 
 def ordered(operator: str, a: Items, b: Items) -> bool | None:
     """`a operator b` for < > <= >="""
-    order = values.order(values.only(a), values.only(b))
+    return _satisfies(operator, values.order(values.only(a), values.only(b)))
+
+
+def dates_ordered(operator: str, a: str | None, b: str | None) -> bool | None:
+    """`a operator b` for the texts of two dates or dateTimes."""
+    if a is None or b is None:
+        return None
+    if len(a) == len(b) == 10:
+        return _satisfies(operator, (a > b) - (a < b))
+    x, y = temporal.moment(a), temporal.moment(b)
+    return None if x is None or y is None else _satisfies(operator, temporal.compare(x, y))
+
+
+def _satisfies(operator: str, order: int | None) -> bool | None:
     if order is None:
         return None
     match operator:

@@ -20,6 +20,7 @@ from fhir.fhirpath.ast import (
     Polarity,
     Special,
     TypeExpression,
+    parts,
 )
 from fhir.fhirpath.exceptions import FhirPathSyntaxError
 from fhir.fhirpath.lexer import Token, tokens
@@ -42,14 +43,30 @@ _PRECEDENCE = {
 _POLARITY = 11
 _KEYWORDS = ("and", "div", "implies", "mod", "or", "xor", "true", "false")
 _OPERATOR_NAMES = ("div", "mod")
+_LENGTH = 20_000  # characters; the longest official expression has 1,386
 _DIGITS = 100
-_DEPTH = 200  # an expression nested deeper than any sensible one is refused before Python's stack is
+_DEPTH = 100  # an expression nested deeper than any sensible one is refused before Python's stack is exhausted
 
 
 @lru_cache(maxsize=4096)
 def parse(expression: str) -> Expression:
     """The syntax tree of an expression. Raises FhirPathSyntaxError with the position of the first wrong token."""
-    return _Parser(expression).parse()
+    if len(expression) > _LENGTH:
+        raise FhirPathSyntaxError("Too long", expression, _LENGTH)
+    tree = _Parser(expression).parse()
+    if _is_deep(tree):
+        raise FhirPathSyntaxError("Nested too deeply", expression, 0)
+    return tree
+
+
+def _is_deep(tree: Expression) -> bool:
+    """Whether walking the tree could exhaust Python's stack: a chain `a.b.c…` is as deep as it is long."""
+    level: tuple[Expression, ...] = (tree,)
+    for _ in range(_DEPTH):
+        level = tuple(part for e in level for part in parts(e))
+        if not level:
+            return False
+    return True
 
 
 class _Parser:

@@ -14,13 +14,14 @@ from fhir.fhirpath.values import Item, Items
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One JSON key of a type: the element it belongs to, its type, and whether it holds a list and a primitive."""
+    """One JSON key of a type: the element it belongs to, its type, and what it holds."""
 
     key: str
     element: str
     type: str
     many: bool
     primitive: bool
+    open: bool = False  # a resource of any type
 
 
 @lru_cache(maxsize=4096)
@@ -38,7 +39,7 @@ def steps(type_name: str) -> dict[str, tuple[Step, ...]]:
         return {}
     return {
         element.name: tuple(
-            Step(key, element.name, kind, element.max != 1, is_primitive(kind))
+            Step(key, element.name, kind, element.max != 1, is_primitive(kind), kind == "Resource")
             for key, kind in element.keys()  # noqa: SIM118
         )
         for element in type_definition(type_name).elements.values()
@@ -139,15 +140,23 @@ def member(items: Items, name: str) -> Items:
 def children(items: Items) -> Items:
     """All child items, in the order of their keys."""
     found: Items = []
-    for item in items:
-        node = _node(item)
+    for type_name, value, sibling in items:
+        node = value if isinstance(value, dict) else sibling
         if node is None:
             continue
-        known = _all_steps(item[0])
-        for key in node:
+        known = _all_steps(type_name)
+        for key, child in node.items():
             step = known.get(key)
-            if step is not None and (key == step.key or step.key not in node):
-                found += step_items(node, step)
+            if step is None:
+                continue
+            if step.primitive or step.open:
+                if key == step.key or step.key not in node:
+                    found += step_items(node, step)
+            elif step.many:
+                kind = step.type
+                found += [(kind, v, None) for v in child]
+            else:
+                found.append((step.type, child, None))
     return found
 
 

@@ -135,6 +135,11 @@ def test_deep_nesting_is_refused():
         parse("(" * 5000 + "1" + ")" * 5000)
 
 
+def test_long_expressions_are_refused():
+    with pytest.raises(FhirPathSyntaxError, match="long"):
+        parse("a." * 20_000 + "b")
+
+
 @given(st.text(alphabet=" .()[]'`%$@|&+-*/=~!<>,{}\\0129abTZ:\n", max_size=40))
 def test_any_text_parses_or_says_where_not(text):
     try:

@@ -17,23 +17,28 @@ from fhir.fhirpath import (
 from fhir.fhirpath.values import truth
 from fhir.tests.test_fhirpath_types import OBSERVATION, PATIENT
 
-PATHS = (
+
+def words(text):
+    return text.split()
+
+
+PATHS = words(
     "name name.given name.given.id birthDate birthDate.extension gender deceased contained identifier period "
     "contained.name managingOrganization.reference name.use $this %resource %context active $index %rootResource.id"
-).split()
-OTHER = "value value.unit component component.value component.value.code status code.coding category".split()
-LITERALS = "1 2.50 'a' 'Ana' true false {} @2015 @1974-12-25 @T10:30 @2015-02-04T10:00:00Z 4|'mg' 4|days".split()
-SIMPLE = (
-    "exists empty not count first last tail distinct isDistinct single allTrue anyFalse upper length toChars trim children "
-    "descendants toString toInteger toDecimal toDate toDateTime toTime toQuantity toBoolean convertsToInteger abs round "
-    "sqrt hasValue getValue type resolve lowBoundary highBoundary precision now today sort join"
-).split()
-WITH_ARGUMENT = (
+)
+OTHER = words("value value.unit component component.value component.value.code status code.coding category")
+LITERALS = words("1 2.50 'a' 'Ana' true false {} @2015 @1974-12-25 @T10:30 @2015-02-04T10:00:00Z 4|'mg' 4|days")
+SIMPLE = words(
+    "exists empty not count first last tail distinct isDistinct single allTrue anyFalse upper length toChars trim "
+    "children descendants toString toInteger toDecimal toDate toDateTime toTime toQuantity toBoolean convertsToInteger "
+    "abs round sqrt hasValue getValue type resolve lowBoundary highBoundary precision now today sort join"
+)
+WITH_ARGUMENT = words(
     "where select all exists repeat skip take intersect exclude union combine subsetOf startsWith contains indexOf "
     "matches substring split power log extension aggregate trace conformsTo comparable sort join"
-).split()
-TYPES = "string Quantity HumanName Patient Organization System.String FHIR.date Resource Extension boolean".split()
-OPERATORS = "+ - * / div mod & | = != ~ !~ < > <= >= and or xor implies in contains".split()
+)
+TYPES = words("string Quantity HumanName Patient Organization System.String FHIR.date Resource Extension boolean")
+OPERATORS = words("+ - * / div mod & | = != ~ !~ < > <= >= and or xor implies in contains")
 
 
 def grown(inner):
