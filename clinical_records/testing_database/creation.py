@@ -35,16 +35,16 @@ class DatabaseCreation(creation.DatabaseCreation):
 
     def _execute_create_test_db(self, cursor: Any, parameters: dict[str, str], keepdb: bool = False) -> None:
         name = parameters["dbname"].strip('"')
-        kept = keepdb and self._database_exists(cursor, name)
+        kept = keepdb and self._database_exists(cursor, name)  # type: ignore[attr-defined]
         if self.nodes and not kept:
             self._drop(name)
-        super()._execute_create_test_db(cursor, parameters, keepdb)
+        super()._execute_create_test_db(cursor, parameters, keepdb)  # type: ignore[misc]  # not in the types of Django
         if self.nodes and not kept:
             self._make_cluster(name)
 
     def _destroy_test_db(self, test_database_name: str, verbosity: int) -> None:
         if not self.nodes:
-            super()._destroy_test_db(test_database_name, verbosity)
+            super()._destroy_test_db(test_database_name, verbosity)  # type: ignore[misc]
             return
         self.connection.close()
         self._drop(test_database_name)
