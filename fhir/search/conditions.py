@@ -17,16 +17,18 @@ from fhir.exceptions import Forbidden, InvalidRequest
 
 from . import hashing
 from .catalogue import Parameter, parameters, patient_decides
-from .clauses import AllOf, AnyOf, Chain, Clause, Has, Ids, Present
+from .clauses import AllOf, AnyOf, Clause, Ids, Present
+from .links import Chain, Has
 from .parameters import composite, date, number, quantity, reference, special, string, token, uri
-from .parameters.text import bad_value, split, unescape
+from .parameters.text import bad_modifier, bad_value, split, unescape
+from .rows import Words
 
 _DEEPEST = 8
 _MOST_TARGETS = 24
 # Parameters of all resources that have rules of their own.
 SPECIAL = ("_has", "_list", "_type", "_filter", "_text", "_content")
-# Parts of the standard that need what this server does not keep; refused by name, never ignored.
-UNSUPPORTED = ("_text", "_content", "_filter", "_query")
+# Refused by name, never ignored.
+UNSUPPORTED = ("_query",)
 
 _PARSERS: dict[str, Callable[[Parameter, str | None, list[str]], Clause]] = {
     "token": token.parse,
@@ -46,11 +48,15 @@ class UnknownParameter(InvalidRequest):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What is needed to understand a parameter: whose question it is, the own address, how deep in a chain we are."""
+    """What is needed to understand a parameter: whose question it is, the own address, how deep in a chain we are.
+
+    `filtering` is set inside `_filter`, which has comparisons of texts that no modifier gives.
+    """
 
     scope: Scope
     base_url: str
     depth: int = 0
+    filtering: bool = False
 
     def deeper(self, name: str) -> Reader:
         """For the next link of a chain. Raises InvalidRequest at the stated bound."""
@@ -70,8 +76,8 @@ def clause(resource_type: str, name: str, value: str, reader: Reader) -> Clause:
     """The clause of `name=value`. Raises UnknownParameter, InvalidRequest, Forbidden."""
     if name.startswith("_has:"):
         return _has(resource_type, name, value, reader)
-    if name == "_list":
-        return _list(value, reader)
+    if name in _RULES:
+        return _RULES[name](resource_type, value, reader)
     if name.partition(":")[0] in UNSUPPORTED:
         text = _("The parameter “%(name)s” is not supported by this server.")
         raise InvalidRequest(lazy_text(text, name=name[:100]), code="not-supported", expression=name[:100])
@@ -106,6 +112,8 @@ def values_of(name: str, value: str) -> list[str]:
 def _plain(parameter: Parameter, modifier: str | None, value: str, reader: Reader) -> Clause:
     values = values_of(parameter.code, value)
     if parameter.type == "string":
+        if modifier is not None and modifier.startswith("$") and not reader.filtering:
+            raise bad_modifier(parameter.code, modifier, string.MODIFIERS)
         return string.parse(parameter, modifier, [unescape(item) for item in values])
     if parameter.type == "reference":
         return reference.parse(parameter, modifier, values, reader.base_url)
@@ -133,7 +141,16 @@ def _chain(parameter: Parameter, modifier: str | None, rest: str, value: str, re
     reader = reader.deeper(f"{parameter.code}.{rest}")
     targets = _targets(parameter, modifier, rest, reader)
     hashes = tuple(hashing.parameter_hash(parameter.resource_type, code) for code in parameter.stored_as)
-    found = tuple(Chain(hashes, TYPE_NUMBER[target], clause(target, rest, value, reader)) for target in targets)
+    decides = patient_decides(parameter.resource_type, parameter.code)
+    found = tuple(
+        Chain(
+            hashes,
+            TYPE_NUMBER[target],
+            clause(target, rest, value, reader),
+            decides and target == "Patient",
+        )
+        for target in targets
+    )
     return found[0] if len(found) == 1 else AnyOf(found)
 
 
@@ -181,24 +198,45 @@ def _has(resource_type: str, name: str, value: str, reader: Reader) -> Clause:
     return Has(
         source=TYPE_NUMBER[source],
         parameters=tuple(hashing.parameter_hash(source, code) for code in link.stored_as),
-        mask=link.mask,
         through_pat=resource_type == "Patient" and patient_decides(source, link.code) and link.targets == ("Patient",),
         clause=clause(source, parts[3], value, reader),
     )
 
 
-def _list(value: str, reader: Reader) -> Clause:
+def _list(_resource_type: str, value: str, reader: Reader) -> Clause:
     """`_list=42`: the items of List/42 (https://hl7.org/fhir/R4/search.html#list)."""
     reader.require("List")
     ids = tuple(unescape(item).removeprefix("List/") for item in values_of("_list", value))
-    item = parameters("List")["item"]
     return Has(
         source=TYPE_NUMBER["List"],
         parameters=(hashing.parameter_hash("List", "item"),),
-        mask=item.mask,
         through_pat=False,
         clause=Ids(ids, tuple(hashing.own_term("List", i) for i in ids)),
     )
+
+
+def _filter(resource_type: str, value: str, reader: Reader) -> Clause:
+    from .filter import clause as filter_clause
+
+    return filter_clause(resource_type, value, reader)
+
+
+def _words(element: str | None, name: str) -> Callable[[str, str, Reader], Clause]:
+    """`_text` and `_content`: all words of one of the alternatives (https://hl7.org/fhir/R4/search.html#content)."""
+
+    def read(_resource_type: str, value: str, _reader: Reader) -> Clause:
+        found = tuple(tuple(unescape(item).split()) for item in values_of(name, value))
+        return Words(element, tuple(words for words in found if words))
+
+    return read
+
+
+_RULES: dict[str, Callable[[str, str, Reader], Clause]] = {
+    "_list": _list,
+    "_filter": _filter,
+    "_text": _words("text", "_text"),
+    "_content": _words(None, "_content"),
+}
 
 
 def common(clauses: list[tuple[int, Clause]]) -> Clause:

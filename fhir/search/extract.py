@@ -176,7 +176,7 @@ def _references(parameter: Parameter, bits: int, known: Any) -> Writer:
                 for form in forms:
                     terms.add(base ^ hashing.reference(form))
                 if by_type:
-                    present |= by_type.get(reference.target_type(forms[0]) or "", 0)
+                    present |= by_type.get(reference.named_type(forms[-1]) or "", 0)
                 if fhir_type != "Reference":
                     terms.update(below ^ hashing.uri(above) for above in uri.ancestors(text))
             if fhir_type == "Reference" and (len(value) > 1 or text is None):

@@ -71,9 +71,11 @@ def _keys(types: Sequence[str], sort: Sort) -> list[Key]:
     if sort.code == "_date":
         return [_column("sdate", "float8", sort.descending)]
     described = [parameters(name)[sort.code] for name in types]
-    if len(types) == 1 and clinical_date(types[0]) == sort.code and described[0].single and sort.descending:
+    if len(types) == 1 and clinical_date(types[0]) == sort.code and described[0].single:
         # Without a date the column holds -infinity, which comes last when the newest is first.
-        return [_column("sdate", "float8", True)]
+        if sort.descending:
+            return [_column("sdate", "float8", True)]
+        return [Key("NULLIF($r.sdate, '-Infinity'::float8)", (), "float8", False, True)]
     kinds = {p.type for p in described}
     if kinds <= {"date", "number", "quantity"}:
         return [_from_rows("range_index", "lo", "float8", described, sort)]

@@ -8,7 +8,7 @@ alias.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accounts.scopes import Scope
 from fhir import ids
@@ -19,31 +19,17 @@ from fhir.exceptions import InvalidRequest
 
 from . import hashing, order
 from .catalogue import parameters
-from .clauses import (
-    AllOf,
-    AnyOf,
-    Chain,
-    Chart,
-    Clause,
-    ClinicalDate,
-    CodeValues,
-    Compartment,
-    Has,
-    Ids,
-    Near,
-    Nothing,
-    Ranges,
-    Strings,
-    Terms,
-    Types,
-    names_type,
-)
+from .clauses import AllOf, AnyOf, Chart, Clause, ClinicalDate, Compartment, Ids, Not, Nothing, Terms, Types
 from .conditions import common
+from .links import Chain, Has, names_type
 from .request import SearchRequest
+from .rows import CodeValues, Near, Ranges, Strings
 from .statistics import Statistics
 
 # Up to about so many matches it is cheaper to gather all and sort them than to walk by date and filter.
 RARE = 3000.0
+# Up to about so many targets of a chain lead through the index on terms.
+FEW = 500.0
 CHART, SET, WALK = "chart", "set", "walk"
 
 
@@ -74,7 +60,7 @@ def make(
 ) -> Plan:
     """The plan of a search; `compartment` is that of a compartment search: ("Patient", id). Raises InvalidRequest."""
     keys = order.keys(request.types, request.sort)
-    clauses = list(request.clauses)
+    clauses = _merged(request, [_sized(clause, statistics) for clause in request.clauses])
     if compartment is not None:
         clauses.append(member(*compartment, request.types))
     policy = policy_of(scope)
@@ -133,15 +119,46 @@ def _leading(clauses: list[Clause], chart: str | None, keys: tuple[order.Key, ..
     return SET if not ordered or any(_selects(clause, statistics) for clause in clauses) else WALK
 
 
-def _selects(clause: Clause, statistics: Statistics) -> bool:
+def _sized(clause: Clause, statistics: Statistics) -> Clause:
+    """The same clause; chains in it know whether many targets may meet their condition."""
+    if isinstance(clause, AllOf | AnyOf):
+        return replace(clause, clauses=tuple(_sized(c, statistics) for c in clause.clauses))
+    if isinstance(clause, Not):
+        return Not(_sized(clause.clause, statistics))
+    if isinstance(clause, Chain | Has):
+        inner = _sized(clause.clause, statistics)
+        if isinstance(clause, Has):
+            return replace(clause, clause=inner)
+        return replace(clause, clause=inner, large=not _selects(inner, statistics, FEW))
+    return clause
+
+
+def _merged(request: SearchRequest, clauses: list[Clause]) -> list[Clause]:
+    """Several conditions on a parameter that has one value at most are conditions on one row."""
+    found: dict[str, Ranges] = {}
+    kept: list[Clause] = []
+    for clause in clauses:
+        known = parameters(request.types[0]).get(getattr(clause, "code", "")) if len(request.types) == 1 else None
+        if not isinstance(clause, Ranges) or known is None or not known.single:
+            kept.append(clause)
+        elif clause.code in found:
+            found[clause.code] = replace(found[clause.code], further=(*found[clause.code].further, clause.tests))
+        else:
+            found[clause.code] = clause
+    return [*kept, *found.values()]
+
+
+def _selects(clause: Clause, statistics: Statistics, most: float = RARE) -> bool:
     """Whether a clause leaves few enough rows to gather them all."""
     if isinstance(clause, Terms):
-        return statistics.expected(clause.hashes) <= RARE
+        return statistics.expected(clause.hashes) <= most
     if isinstance(clause, AllOf):
-        return any(_selects(c, statistics) for c in clause.clauses)
+        return any(_selects(c, statistics, most) for c in clause.clauses)
     if isinstance(clause, AnyOf):
-        return all(_selects(c, statistics) for c in clause.clauses)
-    return isinstance(clause, Strings | Ids | Chain | Has | CodeValues | Compartment | Near | Nothing)
+        return all(_selects(c, statistics, most) for c in clause.clauses)
+    if isinstance(clause, Chain):
+        return not clause.large
+    return isinstance(clause, Strings | Ids | Has | CodeValues | Compartment | Near | Nothing)
 
 
 def _clinical_bounds(request: SearchRequest) -> list[Clause]:

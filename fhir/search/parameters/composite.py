@@ -13,8 +13,9 @@ from fhir.exceptions import InvalidRequest
 from fhir.ids import hash64
 from fhir.search import hashing
 from fhir.search.catalogue import Parameter
-from fhir.search.clauses import Clause, CodeValue, CodeValues, Nothing, Strings, Terms
+from fhir.search.clauses import Clause, Nothing, Terms
 from fhir.search.comparison import Test
+from fhir.search.rows import CodeValue, CodeValues, Strings
 
 from . import date, number, quantity, reference, string
 from .text import bad_modifier, bad_value, split, unescape

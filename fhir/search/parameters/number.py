@@ -10,9 +10,10 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from fhir.search.catalogue import Parameter
-from fhir.search.clauses import Clause, Ranges
+from fhir.search.clauses import Clause
 from fhir.search.comparison import PREFIXES, Test
 from fhir.search.hashing import parameter_number
+from fhir.search.rows import Ranges
 
 from .text import bad_modifier, bad_value, first_in
 

@@ -12,8 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from fhir.search import hashing
 from fhir.search.catalogue import Parameter
-from fhir.search.clauses import Clause, Ranges
+from fhir.search.clauses import Clause
 from fhir.search.comparison import Test
+from fhir.search.rows import Ranges
 
 from . import number
 from .text import bad_modifier, bad_value, split, unescape

@@ -17,6 +17,7 @@ from .text import bad_modifier, bad_value, unescape
 
 MODIFIERS = ("missing", "identifier", "[type]", "above", "below")
 _LOCAL = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(/_history/[A-Za-z0-9\-.]{1,64})?")
+_NAMED = re.compile(r"(?:^|/)([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}$")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
@@ -46,6 +47,12 @@ def forms(text: str, base_url: str) -> list[str]:
         whole = text.split("#", 1)[0]
         found += [whole, whole.split("|", 1)[0]]
     return found
+
+
+def named_type(text: str) -> str | None:
+    """The type that a reference names, local or on another server."""
+    found = _NAMED.search(text)
+    return found[1] if found and found[1] in TYPE_NUMBER else None
 
 
 def target_type(text: str) -> str | None:

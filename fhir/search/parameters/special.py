@@ -8,8 +8,9 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from fhir.search.catalogue import Parameter
-from fhir.search.clauses import AnyOf, Clause, Near
+from fhir.search.clauses import AnyOf, Clause
 from fhir.search.hashing import parameter_number
+from fhir.search.rows import Near
 
 from .text import bad_modifier, bad_value, split
 

@@ -7,13 +7,22 @@ from functools import lru_cache
 from typing import Any
 
 from fhir.search.catalogue import Parameter
-from fhir.search.clauses import Clause, Nothing, Strings
+from fhir.search.clauses import Clause, Nothing
 from fhir.search.hashing import parameter_number
+from fhir.search.rows import Strings
 
 from .text import bad_modifier
 
 MODIFIERS = ("exact", "contains", "missing", "text")
-_OPERATORS = {None: "prefix", "exact": "exact", "contains": "contains", "text": "contains"}
+# The last two are for `_filter` only.
+_OPERATORS = {
+    None: "prefix",
+    "exact": "exact",
+    "contains": "contains",
+    "text": "contains",
+    "$equal": "equal",
+    "$ends": "ends",
+}
 # Signs inside a word, which people leave out: O'Brien is obrien.
 _INSIDE = frozenset("'’‘ʼ`´")
 

@@ -1,0 +1,94 @@
+"""Conditions on other resources: chains and `_has` (https://hl7.org/fhir/R4/search.html#chaining, #has).
+
+The term of a reference is made in SQL from the first term of its target, so that a chain of any size is one statement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fhir.definitions.structure import TYPE_NUMBER
+
+from .clauses import TRUE, Alias, AllOf, AnyOf, Clause, Fragment, Ids, Nothing, Terms, Types
+from .rows import CodeValues, Near, Ranges, Strings
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Referring, by one of the parameters (hashes of "Type.code"), to a resource of a type that meets a condition.
+
+    `through_pat` says that it decides the place: column `pat` then is the target's hash, if the terms say so too.
+    `large` says that many targets may meet the condition: then each row asks a hash of them; few lead through an index.
+    """
+
+    parameters: tuple[int, ...]
+    target: int
+    clause: Clause
+    through_pat: bool = False
+    large: bool = False
+
+    def sql(self, alias: Alias) -> Fragment:
+        inner = alias.inner()
+        where = _of_inner(inner, self.target, self.clause, alias.policy)
+        filters = self.large or alias.hidden
+        if self.through_pat:
+            found = f"SELECT {inner.name}.pat FROM resource {inner.name} WHERE {where.text}"
+            among = f"IN ({found})" if filters else f"= ANY(ARRAY({found}))"
+            text = f"({alias.name}.pat {among} AND {alias.name}.pat # %s::bigint = ANY({alias.name}.terms))"
+            return Fragment(text, (*where.parameters, self.parameters[0]))
+        terms = ", ".join(f"{inner.name}.terms[1] # %s::bigint" for _ in self.parameters)
+        found = f"SELECT unnest(ARRAY[{terms}]) t FROM resource {inner.name} WHERE {where.text}"
+        parameters = (*self.parameters, *where.parameters)
+        if filters:
+            # In a select list the planner does not join: the targets are hashed once, and each row asks for its terms.
+            return Fragment(f"(SELECT bool_or(u IN ({found})) FROM unnest({alias.name}.terms) u(u))", parameters)
+        return Fragment(f"{alias.name}.terms && (SELECT array_agg(t) FROM ({found}) {inner.name}s)", parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Has:
+    """Referred to, by one of the parameters, from a resource of type `source` that meets a condition.
+
+    `through_pat` says that the reference decides the place of the source, which then knows whom it is about.
+    """
+
+    source: int
+    parameters: tuple[int, ...]
+    through_pat: bool
+    clause: Clause
+
+    def sql(self, alias: Alias) -> Fragment:
+        inner = alias.inner()
+        found = _of_inner(inner, self.source, self.clause, alias.policy)
+        where = f"FROM resource {inner.name} WHERE {found.text}"
+        if self.through_pat:
+            checked = f"{where} AND {inner.name}.pat # %s::bigint = ANY({inner.name}.terms)"
+            # The type belongs here: all of a patient's resources have the same `pat`.
+            patient = Types((TYPE_NUMBER["Patient"],)).sql(alias)
+            text = f"({patient.text} AND {alias.name}.pat = ANY(ARRAY(SELECT DISTINCT {inner.name}.pat {checked})))"
+            return Fragment(text, (*patient.parameters, *found.parameters, self.parameters[0]))
+        tests = " OR ".join(
+            f"{alias.name}.terms[1] # %s::bigint IN (SELECT unnest({inner.name}.terms) {where})"
+            for _ in self.parameters
+        )
+        return Fragment(f"({tests})", tuple(p for base in self.parameters for p in (base, *found.parameters)))
+
+
+def _of_inner(inner: Alias, type_number: int, clause: Clause, policy: Clause | None) -> Fragment:
+    """The WHERE of a further resource: its type, that it is not deleted, what the caller may see, the condition."""
+    condition = clause.sql(inner)
+    of_type = TRUE if names_type(clause) else Types((type_number,)).sql(inner)
+    seen = TRUE if policy is None else policy.sql(inner)
+    text = f"{of_type.text} AND NOT {inner.name}.deleted AND {seen.text} AND {condition.text}"
+    return Fragment(text, (*of_type.parameters, *seen.parameters, *condition.parameters))
+
+
+def names_type(clause: Clause) -> bool:
+    """Whether only resources of one type can meet the clause, so that no condition on the type is needed beside it."""
+    if isinstance(clause, AllOf):
+        return any(names_type(c) for c in clause.clauses)
+    if isinstance(clause, AnyOf):
+        return all(names_type(c) for c in clause.clauses)
+    if isinstance(clause, Chain):
+        return not clause.through_pat
+    return isinstance(clause, Terms | Types | Ranges | Strings | CodeValues | Near | Ids | Has | Nothing)
