@@ -14,6 +14,7 @@ from fhir.fhirpath.environment import Environment
 from fhir.fhirpath.exceptions import (
     FhirPathError,
     FhirPathEvaluationError,
+    FhirPathLimitError,
     FhirPathSyntaxError,
     FhirPathTypeError,
 )
@@ -23,6 +24,7 @@ __all__ = (
     "Environment",
     "FhirPathError",
     "FhirPathEvaluationError",
+    "FhirPathLimitError",
     "FhirPathSyntaxError",
     "FhirPathTypeError",
     "Location",

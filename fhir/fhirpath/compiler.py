@@ -13,7 +13,7 @@ from typing import Any
 from fhir.fhirpath.ast import Expression
 from fhir.fhirpath.emitter import Branch, Branches, Scope, Shape
 from fhir.fhirpath.environment import Environment
-from fhir.fhirpath.exceptions import FhirPathError, FhirPathSyntaxError, FhirPathTypeError
+from fhir.fhirpath.exceptions import FhirPathLimitError, FhirPathTypeError
 from fhir.fhirpath.generator import Generator
 from fhir.fhirpath.navigation import is_open
 from fhir.fhirpath.operators import union_parts
@@ -33,7 +33,7 @@ def compile_expression(expression: str | Expression, context_type: str, *, stric
 
     `context_type` is the FHIR type of the node ("Patient", "Observation.component", "Quantity"), or "" for one known
     only at run time. With `strict`, a path that starts with another type's name is an error and not empty.
-    Raises FhirPathSyntaxError and FhirPathTypeError; the function raises FhirPathEvaluationError.
+    Raises FhirPathSyntaxError, FhirPathLimitError and FhirPathTypeError; the function raises FhirPathEvaluationError.
     """
     typed = compile_typed(expression, context_type, strict=strict)
 
@@ -163,7 +163,7 @@ def _guarded(expression: str | Expression, generate: Callable[[], Any]) -> Any:
     try:
         return generate()
     except RecursionError as error:
-        raise FhirPathSyntaxError("Nested too deeply", str(expression), 0) from error
+        raise FhirPathLimitError("The expression is nested too deeply") from error
     except FhirPathTypeError as error:
         raise FhirPathTypeError(f"{error} in: {expression}") from error
 
@@ -174,7 +174,7 @@ def _function(g: Generator, label: str, parameters: str = "node, env") -> Any:
     try:
         exec(compile(source, f"<fhirpath {label[:60]}>", "exec"), names)
     except (SyntaxError, RecursionError, MemoryError) as error:
-        raise FhirPathError(f"Too complex: {label}") from error
+        raise FhirPathLimitError(f"Too complex: {label[:60]}") from error
     function = names["compiled"]
     function.source = source
     return function

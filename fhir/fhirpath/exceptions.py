@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class FhirPathError(Exception):
-    """Base of the three below."""
+    """Base of those below."""
 
 
 class FhirPathSyntaxError(FhirPathError):
@@ -17,6 +17,10 @@ class FhirPathSyntaxError(FhirPathError):
         self.expression = expression
         self.position = position
         super().__init__(f"{message} at position {position}: {expression[position : position + 30]!r}")
+
+
+class FhirPathLimitError(FhirPathError):
+    """The expression is longer, deeper or more complex than is compiled here."""
 
 
 class FhirPathTypeError(FhirPathError):

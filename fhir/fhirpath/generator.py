@@ -20,7 +20,7 @@ from fhir.fhirpath.ast import (
     TypeExpression,
 )
 from fhir.fhirpath.emitter import Branch, Branches, Emitter, Mode, Scope, Shape
-from fhir.fhirpath.exceptions import FhirPathTypeError
+from fhir.fhirpath.exceptions import FhirPathLimitError, FhirPathTypeError
 from fhir.fhirpath.functions_fhir import constant, variable
 from fhir.fhirpath.navigation import is_open
 from fhir.fhirpath.tree import is_primitive
@@ -72,7 +72,7 @@ class Generator:
         """The branches of an expression. Raises FhirPathTypeError."""
         self.steps += 1
         if self.steps > _STEPS:
-            raise FhirPathTypeError("The expression is too complex")
+            raise FhirPathLimitError("The expression is too complex")
         match e:
             case Member():
                 return navigation.member(self, e, scope, mode, only)

@@ -48,8 +48,8 @@ Locations = list[Location]
 def locate(expression: str | Expression, resource: Any, context_type: str | None = None) -> Locations:
     """The nodes that an expression selects in a resource (or another node of `context_type`), in order.
 
-    Raises FhirPathSyntaxError, FhirPathTypeError for an unknown element or for what selects no nodes, and
-    FhirPathEvaluationError.
+    Raises FhirPathSyntaxError, FhirPathLimitError, FhirPathEvaluationError and, for an unknown element
+    or for what selects no nodes, FhirPathTypeError.
     """
     node = parse(expression) if isinstance(expression, str) else expression
     check_patterns(node)

@@ -22,7 +22,7 @@ from fhir.fhirpath.ast import (
     TypeExpression,
     parts,
 )
-from fhir.fhirpath.exceptions import FhirPathSyntaxError
+from fhir.fhirpath.exceptions import FhirPathLimitError, FhirPathSyntaxError
 from fhir.fhirpath.lexer import Token, tokens
 from fhir.fhirpath.temporal import moment
 
@@ -50,12 +50,15 @@ _DEPTH = 100  # an expression nested deeper than any sensible one is refused bef
 
 @lru_cache(maxsize=4096)
 def parse(expression: str) -> Expression:
-    """The syntax tree of an expression. Raises FhirPathSyntaxError with the position of the first wrong token."""
+    """The syntax tree of an expression. Raises FhirPathSyntaxError with the position of the first wrong token.
+
+    Raises FhirPathLimitError for what is too long or too deep.
+    """
     if len(expression) > _LENGTH:
-        raise FhirPathSyntaxError("Too long", expression, _LENGTH)
+        raise FhirPathLimitError(f"The expression has more than {_LENGTH} characters")
     tree = _Parser(expression).parse()
     if _is_deep(tree):
-        raise FhirPathSyntaxError("Nested too deeply", expression, 0)
+        raise FhirPathLimitError("The expression is nested too deeply")
     return tree
 
 
@@ -110,7 +113,7 @@ class _Parser:
         """Everything from here that binds tighter than `minimum`."""
         self.depth += 1
         if self.depth > _DEPTH:
-            raise self.error("Nested too deeply")
+            raise FhirPathLimitError("The expression is nested too deeply")
         left = self.operand()
         while (precedence := self.operator()) > minimum:
             token = self.advance()

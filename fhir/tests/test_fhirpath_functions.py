@@ -7,7 +7,14 @@ from decimal import Decimal
 
 import pytest
 
-from fhir.fhirpath import Environment, FhirPathEvaluationError, FhirPathTypeError, compile_expression, evaluate
+from fhir.fhirpath import (
+    Environment,
+    FhirPathEvaluationError,
+    FhirPathLimitError,
+    FhirPathTypeError,
+    compile_expression,
+    evaluate,
+)
 
 PATIENT = {"resourceType": "Patient", "active": True}
 
@@ -322,5 +329,5 @@ def test_growing_logic_is_refused_in_time():
     expression = "true"
     for _ in range(30):
         expression = f"(({expression}) = true and true)"
-    with pytest.raises(FhirPathTypeError, match="complex"):
+    with pytest.raises(FhirPathLimitError, match="complex"):
         compile_expression(expression, "Patient")

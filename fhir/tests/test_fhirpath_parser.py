@@ -20,7 +20,7 @@ from fhir.fhirpath.ast import (
     Special,
     TypeExpression,
 )
-from fhir.fhirpath.exceptions import FhirPathSyntaxError
+from fhir.fhirpath.exceptions import FhirPathLimitError, FhirPathSyntaxError
 from fhir.fhirpath.parser import parse
 
 
@@ -131,12 +131,15 @@ def test_errors_say_where(text, position):
 
 
 def test_deep_nesting_is_refused():
-    with pytest.raises(FhirPathSyntaxError, match="deep"):
+    with pytest.raises(FhirPathLimitError, match="deep"):
         parse("(" * 5000 + "1" + ")" * 5000)
+
+    with pytest.raises(FhirPathLimitError, match="deep"):
+        parse("a" + ".b" * 500)
 
 
 def test_long_expressions_are_refused():
-    with pytest.raises(FhirPathSyntaxError, match="long"):
+    with pytest.raises(FhirPathLimitError, match="20000"):
         parse("a." * 20_000 + "b")
 
 
