@@ -212,7 +212,7 @@ class Loader:
         def together() -> Progress:
             done = self._moved(line, part)
             with database.Transaction() as transaction_:
-                transaction_.send([("SELECT 1", None)])
+                transaction_.send([])  # BEGIN: what the interactions do is a part of it
                 attempt(done)
                 transaction_.commit([self._saved(done)])
             return done
@@ -261,6 +261,7 @@ class Loader:
         """All items and the checkpoint in one transaction. Raises what an update or a create refuses."""
         done = self._moved(items[-1].line, items[-1].part)
         with database.Transaction() as transaction_:
+            transaction_.send([])
             new, old = self._known(transaction_, [item for item in items if item.key is not None])
             report = bulk.store_resources((item.resource for item in new), self.context)
             by_identity = {id(item.resource): item for item in new}

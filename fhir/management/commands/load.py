@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from argparse import ArgumentParser
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -24,6 +25,7 @@ from fhir.management.progress import Progress
 
 SHOWN = 20
 INTERRUPTED = 130
+LOCK_SECONDS = 5.0
 _LOCK = "SELECT pg_try_advisory_lock(%s::bigint)"
 _UNLOCK = "SELECT pg_advisory_unlock(%s::bigint)"
 
@@ -75,8 +77,7 @@ class Command(BaseCommand):
         """One file, from where it was left."""
         digest = sources.digest(path)
         lock = ids.hash64("load/" + digest)
-        if not database.fetch(_LOCK, (lock,))[0][0]:
-            raise CommandError(_("%(file)s is being loaded by another process.") % {"file": path})
+        _take(lock, path)
         try:
             return self._load_locked(path, digest, again, progress)
         finally:
@@ -106,6 +107,15 @@ class Command(BaseCommand):
         text = _("%(files)d files: %(created)d created, %(updated)d updated, %(refused)d refused.")
         about = {"files": files, "created": total.created, "updated": total.updated, "refused": total.refused}
         self.stdout.write(text % about)
+
+
+def _take(lock: int, path: Path) -> None:
+    """Waits a little: PostgreSQL needs a moment to see that a killed process is gone. Raises CommandError."""
+    until = time.monotonic() + LOCK_SECONDS
+    while not database.fetch(_LOCK, (lock,))[0][0]:
+        if time.monotonic() > until:
+            raise CommandError(_("%(file)s is being loaded by another process.") % {"file": path})
+        time.sleep(0.1)
 
 
 class _Refusals:
