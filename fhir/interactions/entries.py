@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from fhir import content, json
+from fhir import content
 from fhir.definitions.structure import TYPE_NUMBER
 from fhir.exceptions import FhirError, InvalidRequest, Issue, NotFound, TooLarge, UnsupportedMediaType
 from fhir.patch import fhirpath_patch, json_patch
@@ -157,6 +157,7 @@ def change_of(resource: dict[str, Any]) -> Change:
 
 def _json_of(binary: dict[str, Any]) -> Any:
     try:
-        return json.loads(base64.b64decode(str(binary.get("data", "")), validate=True))
-    except (binascii.Error, json.DecodeError):
-        raise InvalidRequest(_("The data of the Binary is not JSON in base64."), expression="Binary.data") from None
+        data = base64.b64decode(str(binary.get("data", "")), validate=True)
+    except binascii.Error:
+        raise InvalidRequest(_("The data of the Binary is not base64."), expression="Binary.data") from None
+    return content.parse(data)

@@ -122,6 +122,8 @@ def _answer(
     context: Context,
     conditions: Conditions,
 ) -> Answer:
+    if conditions.summary or conditions.elements:
+        summary.check(conditions.summary, conditions.elements, resource_type)
     type_number = TYPE_NUMBER[resource_type]
     home = ids.bucket_of(resource_id)
     row = context.audit(
