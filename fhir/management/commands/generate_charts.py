@@ -18,6 +18,7 @@ from fhir import json
 from fhir.charts import Resource, chart, facility
 from fhir.exceptions import FhirError
 from fhir.interactions.bulk import store_resources
+from fhir.management import maintenance
 from fhir.management.actor import command_context
 from fhir.management.progress import Progress
 
@@ -81,6 +82,8 @@ class Command(BaseCommand):
                 _("%(count)d resources were refused, the first is %(name)s: %(why)s")
                 % {"count": len(report.refused), "name": name, "why": refusal}
             )
+        if report.stored:
+            maintenance.settle()
         return _("%(stored)d resources stored, %(skipped)d were there already.") % {
             "stored": report.stored,
             "skipped": report.skipped,

@@ -104,7 +104,7 @@ class Command(BaseCommand):
 
     def summarize(self, total: Done, files: int) -> None:
         """The last words."""
-        text = _("%(files)d files: %(created)d created, %(updated)d updated, %(refused)d refused.")
+        text = _("Files: %(files)d. Created: %(created)d, updated: %(updated)d, refused: %(refused)d.")
         about = {"files": files, "created": total.created, "updated": total.updated, "refused": total.refused}
         self.stdout.write(text % about)
 
