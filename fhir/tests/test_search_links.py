@@ -1,0 +1,147 @@
+"""Chains, `_has`, includes and `_filter` (https://hl7.org/fhir/R4/search.html#chaining, #has, #include)."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+
+
+@pytest.fixture
+def net(api: Any) -> Any:
+    """Two patients, one of an organization with a parent, with encounters and observations; all by one identifier."""
+    client = api(role="administrator")
+    mark = uuid4().hex[:10]
+    made: dict[str, str] = {}
+
+    def make(label: str, kind: str, **elements: Any) -> None:
+        body = {"resourceType": kind, "identifier": [{"system": mark, "value": "v"}], **elements}
+        answer = client.post(kind, body)
+        assert answer.status_code == 201, answer.content
+        made[label] = answer.json()["id"]
+
+    def to(label: str, kind: str) -> dict[str, str]:
+        return {"reference": f"{kind}/{made[label]}"}
+
+    make("parent", "Organization", name=f"Parent {mark}")
+    make("org", "Organization", name=f"Hospital {mark}", partOf=to("parent", "Organization"))
+    make("dr", "Practitioner", name=[{"family": f"House{mark}"}])
+    make("ana", "Patient", name=[{"family": f"Alba{mark}"}], gender="female", birthDate="1950-01-01",
+         managingOrganization=to("org", "Organization"), generalPractitioner=[to("dr", "Practitioner")])  # fmt: skip
+    make("eva", "Patient", name=[{"family": f"Bello{mark}"}], gender="female", birthDate="1990-01-01")
+    act = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"}
+    make("visit", "Encounter", status="finished", subject=to("ana", "Patient"), **{"class": act})
+    code = {"coding": [{"system": mark, "code": "x"}]}
+    make(
+        "o1", "Observation", status="final", code=code, subject=to("ana", "Patient"), encounter=to("visit", "Encounter")
+    )
+    make("o2", "Observation", status="final", code=code, subject=to("eva", "Patient"))
+    # Its subject is somebody without a record, and a patient took part: that patient decides its place.
+    make("o3", "Observation", status="final", code=code, performer=[to("eva", "Patient")],
+         subject={"type": "Patient", "identifier": {"system": mark, "value": "elsewhere"}})  # fmt: skip
+
+    def ask(path: str, mode: str = "match") -> set[str]:
+        for label, resource_id in made.items():
+            path = path.replace("{" + label + "}", resource_id)
+        answer = client.get(path.replace("{mark}", mark).replace("{iso}", f"identifier={mark}|v"))
+        assert answer.status_code == 200, answer.content
+        names = {resource_id: label for label, resource_id in made.items()}
+        entries = answer.json().get("entry", ())
+        return {names[e["resource"]["id"]] for e in entries if e["search"]["mode"] == mode}
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("Observation?{iso}&patient.family=alba{mark}", {"o1"}),
+        ("Observation?{iso}&subject.gender=female", {"o1", "o2"}),
+        ("Observation?{iso}&subject:Patient.birthdate=lt1980", {"o1"}),
+        ("Observation?{iso}&performer:Patient.family=bello{mark}", {"o3"}),
+        ("Observation?{iso}&patient.organization.partof.name=parent", {"o1"}),
+        ("Observation?{iso}&encounter.class=AMB", {"o1"}),
+        ("Observation?{iso}&patient.organization:missing=true", {"o2"}),
+        ("Patient?{iso}&_has:Observation:patient:code={mark}|x", {"ana", "eva"}),
+        ("Patient?{iso}&_has:Observation:patient:encounter.class=AMB", {"ana"}),
+        ("Patient?{iso}&_has:Observation:performer:code={mark}|x", {"eva"}),
+        ("Organization?{iso}&_has:Patient:organization:_has:Observation:patient:status=final", {"org"}),
+        ("Encounter?{iso}&patient._has:Observation:patient:code={mark}|x", {"visit"}),
+        ("Observation?{iso}&patient:missing=false", {"o1", "o2", "o3"}),
+        ("Observation?{iso}&subject:identifier={mark}|elsewhere", {"o3"}),
+        ("Observation?{iso}&patient={eva}", {"o2"}),
+        ("Patient/{eva}/Observation?{iso}", {"o2", "o3"}),
+        ("Encounter/{visit}/Observation", {"o1"}),
+    ],
+)
+def test_links_are_followed(net: Any, path: str, expected: set[str]) -> None:
+    assert net(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("Observation?{iso}&_include=Observation:patient", {"ana", "eva"}),
+        ("Observation?{iso}&_include=Observation:subject:Group", set()),
+        ("Observation?{iso}&_include=Observation:patient&_include:iterate=Patient:organization", {"ana", "eva", "org"}),
+        ("Organization?_id={org}&_include:iterate=Organization:partof", {"parent"}),
+        ("Patient?_id={ana}&_revinclude=Observation:patient&_revinclude=Encounter:*", {"o1", "visit"}),
+        (
+            "Organization?_id={org}&_revinclude=Patient:organization&_revinclude:iterate=Observation:patient",
+            {"ana", "o1"},
+        ),
+        ("Observation?_id={o1}&_include=*", {"ana", "visit"}),
+    ],
+)
+def test_includes_come_once_and_only_as_asked(net: Any, path: str, expected: set[str]) -> None:
+    assert net(path, "include") == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("gender eq female", {"ana", "eva"}),
+        ("birthdate lt 1980", {"ana"}),
+        ("birthdate lt 1980 or birthdate gt 1980 and family sw bello", {"ana", "eva"}),
+        ("(birthdate lt 1980 or birthdate gt 1980) and family co bello", {"eva"}),
+        ("not (birthdate lt 1980)", {"eva"}),
+        ('family eq "ALBA{mark}"', {"ana"}),
+        ("family ew {mark}", {"ana", "eva"}),
+        ("family eq alba", set()),
+        ("organization pr true", {"ana"}),
+        ("organization pr false", {"eva"}),
+        ("birthdate po 1950", {"ana"}),
+        ("gender ne male", {"ana", "eva"}),
+        ("organization.name co hospital", {"ana"}),
+        ("general-practitioner re Practitioner/{dr}", {"ana"}),
+    ],
+)
+def test_filters(net: Any, expression: str, expected: set[str]) -> None:
+    assert net("Patient?{iso}&_filter=" + quote(expression, safe="{}")) == expected
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["", "gender", "gender eq", "gender eq male and", "(gender eq male", "gender like male", "a eq b", "gender co a"],
+)
+def test_filters_that_are_not_understood_are_refused(api: Any, expression: str) -> None:
+    assert api(role="administrator").get(f"Patient?_filter={quote(expression)}").status_code == 400
+
+
+def test_words_of_narrative_and_content(api: Any) -> None:
+    client = api(role="administrator")
+    word = f"zq{uuid4().hex[:10]}"
+    narrative = {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml">told {word}a</div>'}
+    made = client.post(
+        "Patient", {"resourceType": "Patient", "name": [{"family": f"{word}b"}], "text": narrative}
+    ).json()["id"]
+
+    def found(query: str) -> list[str]:
+        return [entry["resource"]["id"] for entry in client.get(f"Patient?{query}").json().get("entry", ())]
+
+    assert found(f"_text=told%20{word.upper()}a") == [made]
+    assert found(f"_text={word}b") == []
+    assert found(f"_content={word}b") == [made]
+    assert found(f"_content={word[:5]}%25{word[6:]}") == []
