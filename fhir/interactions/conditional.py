@@ -6,6 +6,7 @@ of clients that ask for the same condition at the same time, the second sees wha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl
@@ -26,11 +27,16 @@ from . import update as updating
 from .update import Change
 
 _LOCK = "SELECT pg_advisory_xact_lock(%s)"
+_URL = re.compile(r"^(?:[A-Z][A-Za-z]+)?\?")
 _RESULT_PARAMETERS = frozenset({"_format", "_pretty", "_summary", "_elements", "_count", "_sort", "_total"})
 
 
 def criteria(query: str) -> list[tuple[str, str]]:
-    """The search parameters of a condition. Raises InvalidRequest where there is none: it would match everything."""
+    """The search parameters of a condition. Raises InvalidRequest where there is none: it would match everything.
+
+    A condition is what follows the ? of a search; one that comes with `Type?` before it, as some clients send, is read.
+    """
+    query = _URL.sub("", query)
     pairs = [
         (name, value) for name, value in parse_qsl(query, keep_blank_values=True) if name not in _RESULT_PARAMETERS
     ]

@@ -106,6 +106,13 @@ def test_a_conditional_delete(client, value):
     assert found(client, value) == []
 
 
+@pytest.mark.parametrize("prefix", ["?", "Patient?"])
+def test_a_condition_written_as_a_url_is_read(client, value, prefix):
+    made = client.post("Patient", patient(value)).json()
+    again = client.post("Patient", patient(value), headers={"If-None-Exist": prefix + condition(value)})
+    assert (again.status_code, again.json()["id"]) == (200, made["id"])
+
+
 @pytest.mark.parametrize("query", ["", "?", "?_count=1", "?identifier="])
 def test_a_condition_that_says_nothing_is_refused(client, query):
     assert client.delete(f"Patient{query}").status_code == 400
