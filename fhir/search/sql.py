@@ -26,8 +26,15 @@ def key_names(plan: Plan) -> list[str]:
     return [f"k{number}" for number in range(len(plan.keys))]
 
 
-def page(plan: Plan, limit: int, after: Sequence[str | None] | None = None, *, body: bool = True) -> Statement:
-    """One page: type, id, version, bucket, the keys as texts, and the content.
+def page(
+    plan: Plan,
+    limit: int,
+    after: Sequence[str | None] | None = None,
+    *,
+    body: bool = True,
+    total: Statement | None = None,
+) -> Statement:
+    """One page: type, id, version, bucket, the keys as texts, the answer to `total` if it is given, the content.
 
     `limit` rows after the row whose keys are `after`, in the order of the plan.
     """
@@ -39,11 +46,12 @@ def page(plan: Plan, limit: int, after: Sequence[str | None] | None = None, *, b
         text = f"SELECT r.type, r.id, r.version, r.bucket{columns} FROM ({inner.text}) r ORDER BY {order_by}"
         return text, inner.parameters
     place, parameters = ("c.bucket = %s", (plan.bucket,)) if plan.bucket is not None else ("c.bucket = r.bucket", ())
+    counted, counting = ("", ()) if total is None else (f", ({total[0]})", total[1])
     text = (
-        f"SELECT r.type, r.id, r.version, r.bucket{columns}, c.body FROM ({inner.text}) r"
+        f"SELECT r.type, r.id, r.version, r.bucket{columns}{counted}, c.body FROM ({inner.text}) r"
         f" JOIN content c ON {place} AND c.type = r.type AND c.id = r.id ORDER BY {order_by}"
     )
-    return text, (*inner.parameters, *parameters)
+    return text, (*counting, *inner.parameters, *parameters)
 
 
 def _gathers(plan: Plan) -> bool:
