@@ -97,11 +97,11 @@ def total(plan: Plan) -> Statement:
 def matches(plan: Plan) -> Statement:
     """All matches without any of their columns, for EXPLAIN."""
     where = _where(plan, hidden=False)
-    return f"SELECT FROM resource r WHERE {where.text}", where.parameters
+    return f"SELECT 1 FROM resource r WHERE {where.text}", where.parameters
 
 
 def bounded_total(plan: Plan, bound: int) -> Statement:
     """The number of matches, counted up to `bound`."""
     where = _where(plan, hidden=plan.leads == CHART)
-    text = f"SELECT count(*) FROM (SELECT FROM resource r WHERE {where.text} LIMIT %s) n"
+    text = f"SELECT count(*) FROM (SELECT 1 FROM resource r WHERE {where.text} LIMIT %s) n"
     return text, (*where.parameters, bound)
