@@ -94,7 +94,7 @@ class FhirViewSet(ViewSet):
     # Bundles answer without the resources unless asked (https://hl7.org/fhir/R4/http.html#ops).
     default_return = "representation"
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """One request: language, format, caller, interaction, answer; refusals become OperationOutcomes here."""
         self.http = request
         self.method = request.method or "GET"
@@ -111,8 +111,8 @@ class FhirViewSet(ViewSet):
             answer = Answer(error.status, outcome.of_error(error, self.language), headers=error.headers)
         except Exception:
             logger.exception("Unexpected error")
-            error = FhirError(_("The server failed. The error was logged."))
-            answer = Answer(500, outcome.of_error(error, self.language))
+            failure = FhirError(_("The server failed. The error was logged."))
+            answer = Answer(failure.status, outcome.of_error(failure, self.language))
         return self._respond(answer)
 
     def _not_allowed(self) -> MethodNotAllowed:
@@ -174,7 +174,7 @@ class FhirViewSet(ViewSet):
 
     def query(self) -> str:
         """The search part of a conditional request's URL."""
-        return self.http.META.get("QUERY_STRING", "")
+        return str(self.http.META.get("QUERY_STRING", ""))
 
     def versions(self, header: str) -> list[str]:
         """The version ids of HTTP_IF_MATCH or HTTP_IF_NONE_MATCH."""

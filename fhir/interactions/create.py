@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from audit import recorder
 from fhir import store
 from fhir.models import Method
 from fhir.permissions import require
@@ -28,7 +29,7 @@ def new(resource_type: str, resource: dict[str, Any], context: Context) -> Write
     return writing.first_version(resource, context, method=Method.POST)
 
 
-def audit_row(write: Write, context: Context, interaction: str = "create", status: int = 201) -> Any:
+def audit_row(write: Write, context: Context, interaction: str = "create", status: int = 201) -> recorder.Row:
     """The audit row of a write."""
     return context.audit(
         interaction,
