@@ -12,6 +12,7 @@ from django.db import connection
 
 from accounts import tokens
 from clinical_records.testing import ApiClient
+from fhir import citus
 from fhir.database import trips
 
 from . import wire
@@ -90,6 +91,11 @@ def cost(proxy: wire.Wire, send: Callable[[], Any], *statuses: int) -> int:
     return counted[0]
 
 
+def superseding() -> int:
+    """Read what is there, store what follows; on Citus the guarded update comes before all the rest."""
+    return 3 if citus.distributed() else 2
+
+
 def test_create(proxy: wire.Wire, client: ApiClient) -> None:
     assert cost(proxy, lambda: client.post("Patient", patient()), 201) == 1
 
@@ -113,10 +119,10 @@ def test_read_of_nothing(proxy: wire.Wire, client: ApiClient) -> None:
 def test_update_and_patch(proxy: wire.Wire, client: ApiClient) -> None:
     known = created(client, patient())
     where = f"Patient/{known['id']}"
-    assert cost(proxy, lambda: client.put(where, known), 200) == 2
+    assert cost(proxy, lambda: client.put(where, known), 200) == superseding()
     change = [{"op": "replace", "path": "/birthDate", "value": "1981-01-01"}]
     kind = {"Content-Type": "application/json-patch+json"}
-    assert cost(proxy, lambda: client.patch(where, change, headers=kind), 200) == 2
+    assert cost(proxy, lambda: client.patch(where, change, headers=kind), 200) == superseding()
 
 
 def test_update_as_create(proxy: wire.Wire, client: ApiClient) -> None:
@@ -129,7 +135,7 @@ def test_update_as_create(proxy: wire.Wire, client: ApiClient) -> None:
 
 def test_delete(proxy: wire.Wire, client: ApiClient) -> None:
     doomed = iter([created(client, patient())["id"] for _number in range(WARM + 1)])
-    assert cost(proxy, lambda: client.delete(f"Patient/{next(doomed)}"), 200, 204) == 2
+    assert cost(proxy, lambda: client.delete(f"Patient/{next(doomed)}"), 200, 204) == superseding()
 
 
 def test_conditional_create(proxy: wire.Wire, client: ApiClient) -> None:

@@ -1,0 +1,139 @@
+"""What Citus sends to its nodes: an interaction on one chart asks one shard, of however many there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+
+from clinical_records.testing import ApiClient
+from fhir import citus
+
+pytestmark = pytest.mark.citus
+
+_SHARD = re.compile(r"_(\d{6,})\b")
+
+
+class Tasks:
+    """What was sent: the commands, and which shards they name, each as the number of its place in the hash space."""
+
+    def __init__(self) -> None:
+        self.commands: list[str] = []
+
+    def shards(self) -> set[str]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT shardid::text, shardminvalue FROM pg_dist_shard")
+            places = dict(cursor.fetchall())
+        return {places[number] for command in self.commands for number in _SHARD.findall(command) if number in places}
+
+
+@pytest.fixture
+def client(api: Callable[..., ApiClient]) -> ApiClient:
+    if not citus.has_citus(connection):
+        pytest.skip("the database has no Citus extension (set DATABASE_URL to that of a coordinator)")
+    return api()
+
+
+@contextmanager
+def sent() -> Iterator[Tasks]:
+    """The commands of the block; Citus tells them to the client as notices."""
+    tasks = Tasks()
+
+    def note(diagnostic: Any) -> None:
+        text = diagnostic.message_primary or ""
+        if text.startswith(("issuing ", "executing the command locally: ")):
+            tasks.commands.append(text)
+
+    connection.ensure_connection()
+    raw = connection.connection
+    names = ("client_min_messages", "citus.log_remote_commands", "citus.log_local_commands")
+    for name, value in zip(names, ("log", "on", "on"), strict=True):
+        raw.execute(f"SET {name} = {value}")
+    raw.add_notice_handler(note)
+    try:
+        yield tasks
+    finally:
+        raw.remove_notice_handler(note)
+        for name in names:
+            raw.execute(f"RESET {name}")
+
+
+def patient(**more: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "Patient",
+        "identifier": [{"system": "urn:tasks", "value": str(uuid4())}],
+        "name": [{"family": "Rojas"}],
+        **more,
+    }
+
+
+def observation(subject: str) -> dict[str, Any]:
+    return {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "8867-4"}]},
+        "subject": {"reference": f"Patient/{subject}"},
+        "effectiveDateTime": "2024-03-01T10:00:00Z",
+        "valueQuantity": {"value": 72, "unit": "/min", "system": "http://unitsofmeasure.org", "code": "/min"},
+    }
+
+
+def made(client: ApiClient, resource: dict[str, Any]) -> dict[str, Any]:
+    answer = client.post(resource["resourceType"], resource)
+    assert answer.status_code == 201, answer.content
+    return answer.resource()
+
+
+def one_shard(send: Callable[[], Any], *statuses: int) -> None:
+    with sent() as tasks:
+        answer = send()
+    assert answer.status_code in statuses, answer.content
+    assert len(tasks.shards()) == 1, "\n".join(tasks.commands)
+
+
+def test_a_search_of_all_charts_asks_every_shard(client: ApiClient) -> None:
+    """The witness sees more than one shard where there is more than one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT shard_count FROM citus_tables WHERE table_name = 'resource'::regclass")
+        (count,) = cursor.fetchone()
+    with sent() as tasks:
+        assert client.get("Observation?code=http://loinc.org|8867-4&_total=accurate").status_code == 200
+    assert len(tasks.shards()) == count > 1
+
+
+def test_writes_and_reads_of_a_chart(client: ApiClient) -> None:
+    subject = made(client, patient())["id"]
+    one_shard(lambda: client.post("Observation", observation(subject)), 201)
+    known = made(client, observation(subject))
+    where = f"Observation/{known['id']}"
+    one_shard(lambda: client.get(where), 200)
+    one_shard(lambda: client.put(where, {**known, "status": "amended"}), 200)
+    one_shard(lambda: client.get(f"{where}/_history/1"), 200)
+    one_shard(lambda: client.get(f"{where}/_history"), 200)
+    one_shard(lambda: client.get(f"{where}/_history?_at=2030-01-01"), 200)
+    change = [{"op": "replace", "path": "/status", "value": "final"}]
+    kind = {"Content-Type": "application/json-patch+json"}
+    one_shard(lambda: client.patch(where, change, headers=kind), 200)
+    one_shard(lambda: client.delete(where), 200, 204)
+    one_shard(lambda: client.put(where, known), 200, 201)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Observation?patient={}&_sort=-date",
+        "Observation?patient={}&code=http://loinc.org|8867-4&date=ge2020",
+        "Observation?subject=Patient/{}&value-quantity=gt60||/min",
+        "Observation?patient={}&_total=accurate&_count=1",
+    ],
+)
+def test_questions_to_a_chart(client: ApiClient, question: str) -> None:
+    subject = made(client, patient())["id"]
+    for _number in range(3):
+        made(client, observation(subject))
+    one_shard(lambda: client.get(question.format(subject)), 200)
