@@ -194,22 +194,24 @@ def _reverse_includes() -> Mapping[str, list[str]]:
 
 
 class Operation(Protocol):
-    """An operation as fhir.operations offers it: `levels` of "s" system, "t" type, "i" instance; `types` None: all."""
+    """An operation as fhir.operations offers it: `levels` of "s" system, "t" type, "i" instance, "v" version.
+
+    `types` None: all.
+    """
 
     @property
     def levels(self) -> str: ...
 
     @property
-    def definition(self) -> str: ...
-
-    @property
     def types(self) -> tuple[str, ...] | None: ...
+
+    def definition_of(self, resource_type: str | None) -> str: ...
 
 
 def _operations(operations: Mapping[str, Operation], resource_type: str | None) -> list[dict[str, str]]:
     """The operations of a type, or, for None, of the system."""
     return [
-        {"name": name, "definition": operation.definition}
+        {"name": name, "definition": operation.definition_of(resource_type)}
         for name, operation in operations.items()
         if ("s" in operation.levels if resource_type is None else _is_offered(operation, resource_type))
     ]

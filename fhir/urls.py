@@ -39,6 +39,10 @@ urlpatterns = [
     re_path(r"^/_history/?$", SystemViewSet.as_view({"get": "history"})),
     re_path(ID + r"/(?P<member>[A-Z][A-Za-z]*|\*)/?$", InstanceViewSet.as_view({"get": "compartment"})),
     re_path(ID + r"/(?P<member>[A-Z][A-Za-z]*|\*)/_search/?$", InstanceViewSet.as_view({"post": "compartment_post"})),
+    re_path(
+        ID + r"/_history/(?P<version>[^/]+)" + NAME,
+        InstanceViewSet.as_view({"get": "operation", "post": "operation"}),
+    ),
     re_path(ID + NAME, InstanceViewSet.as_view({"get": "operation", "post": "operation"})),
     re_path(TYPE + NAME, TypeViewSet.as_view({"get": "type_operation", "post": "type_operation"})),
     re_path("^" + NAME, SystemViewSet.as_view({"get": "operation", "post": "operation"})),

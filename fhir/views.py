@@ -117,8 +117,8 @@ class FhirViewSet(ViewSet):
 
     def _not_allowed(self) -> MethodNotAllowed:
         allowed = ", ".join(sorted(method.upper() for method in self.action_map))
-        text = _("%(method)s is not allowed here; allowed: %(allowed)s.")
-        return MethodNotAllowed(text % {"method": self.method, "allowed": allowed}, headers={"Allow": allowed})
+        text = _("%(method)s is not allowed here; allowed: %(allowed)s.") % {"method": self.method, "allowed": allowed}
+        return MethodNotAllowed(text, headers={"Allow": allowed})
 
     # --- what the request holds
 
@@ -306,8 +306,8 @@ class InstanceViewSet(FhirViewSet):
         wanted = None if member == "*" else known_type(member)
         return search.search(wanted, pairs, context, compartment=(known_type(type), possible_id(id)))
 
-    def operation(self, type: str, id: str, name: str) -> Answer:
-        return _operation(self, name, type, possible_id(id))
+    def operation(self, type: str, id: str, name: str, version: str | None = None) -> Answer:
+        return _operation(self, name, type, possible_id(id), version)
 
 
 class TypeViewSet(FhirViewSet):
@@ -346,7 +346,7 @@ class TypeViewSet(FhirViewSet):
         return history.of_type(known_type(type), dict(self.pairs), self.context())
 
     def type_operation(self, type: str, name: str) -> Answer:
-        return _operation(self, name, type, None)
+        return _operation(self, name, type)
 
 
 class SystemViewSet(FhirViewSet):
@@ -384,7 +384,7 @@ class SystemViewSet(FhirViewSet):
         return history.of_system(dict(self.pairs), self.context())
 
     def operation(self, name: str) -> Answer:
-        return _operation(self, name, None, None)
+        return _operation(self, name)
 
     def unknown(self, path: str) -> Answer:
         """Everything that is no URL of http.html: 401 before 404, so that nobody learns what exists."""
@@ -395,7 +395,9 @@ class SystemViewSet(FhirViewSet):
 NOBODY = Scope("", "", "", ())
 
 
-def _operation(view: FhirViewSet, name: str, resource_type: str | None, resource_id: str | None) -> Answer:
-    context = view.context()
+def _operation(view: FhirViewSet, name: str, *where: str | None) -> Answer:
+    """Runs an operation at (type, id, version), as far as the URL names them."""
+    kind, resource_id, version = (*where, None, None, None)[:3]
+    context, if_match = view.context(), view.versions("HTTP_IF_MATCH")
     body = view.resource() if view.method == "POST" and view.body() else None
-    return operations.perform(name, resource_type, resource_id, body, view.pairs, context)
+    return operations.perform(name, kind, resource_id, body, view.pairs, context, version=version, if_match=if_match)

@@ -73,7 +73,9 @@ def _status(code: int) -> str:
 def perform(entry: Entry, context: Context) -> Answer:
     """Does what one entry asks for, as if it had come alone. Raises FhirError."""
     if entry.suffix is not None and entry.suffix.startswith("$"):
-        return operations.perform(entry.suffix[1:], entry.type, entry.id, entry.resource, pairs(entry), context)
+        return operations.perform(
+            entry.suffix[1:], entry.type, entry.id, entry.resource, pairs(entry), context, if_match=entry.if_match
+        )
     if entry.method in ("GET", "HEAD"):
         answer = _read(entry, context)
         if entry.method == "HEAD":

@@ -14,21 +14,18 @@ from fhir.interactions import Answer, Context, read, writing
 from fhir.permissions import require
 from fhir.validation import validate
 
+from .call import Call
+
 _MODES = ("create", "update", "delete", "profile")
 
 
-def run(
-    resource_type: str | None,
-    resource_id: str | None,
-    body: dict[str, Any] | None,
-    pairs: list[tuple[str, str]],
-    context: Context,
-) -> Answer:
+def run(call: Call) -> Answer:
     """200 with an OperationOutcome that says what is wrong; nothing is stored. Raises InvalidRequest, NotFound."""
+    resource_type, resource_id, context = call.type, call.id, call.context
     assert resource_type is not None  # offered at types and instances only
     require(context.scope, "operation", resource_type)
-    resource, parameters = _input(body)
-    parameters |= dict(pairs)
+    resource, parameters = _input(call.body)
+    parameters |= dict(call.pairs)
     mode = parameters.get("mode", "update" if resource_id is not None else "create")
     if mode not in _MODES:
         text = _("$validate has no mode “%(mode)s”; it has %(modes)s.")

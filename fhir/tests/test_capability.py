@@ -87,7 +87,7 @@ def test_includes_are_those_of_the_reference_parameters() -> None:
 def test_operations_are_those_that_are_routed() -> None:
     for resource_type, resource in resources().items():
         expected = {
-            name: operation.definition
+            name: operation.definition_of(resource_type)
             for name, operation in OPERATIONS.items()
             if operation.levels != "s" and (operation.types is None or resource_type in operation.types)
         }
@@ -99,8 +99,8 @@ def test_operations_are_those_that_are_routed() -> None:
 
 def test_operations_of_the_system_and_of_some_types_are_placed() -> None:
     offered = {
-        "everywhere": SimpleNamespace(levels="s", definition="urn:s", types=None),
-        "some": SimpleNamespace(levels="sti", definition="urn:some", types=("Patient",)),
+        "everywhere": SimpleNamespace(levels="s", definition_of=lambda _type: "urn:s", types=None),
+        "some": SimpleNamespace(levels="sti", definition_of=lambda _type: "urn:some", types=("Patient",)),
     }
     rest = capability.statement(BASE, "en", offered)["rest"][0]
     assert [each["name"] for each in rest["operation"]] == ["everywhere", "some"]

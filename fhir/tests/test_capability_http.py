@@ -87,10 +87,14 @@ def test_every_stated_interaction_of_the_system_is_routed(api: Api, statement: d
 
 def test_every_stated_operation_is_routed(api: Api, described: dict[str, dict[str, Any]]) -> None:
     client = api()
-    for resource_type in ("Patient", "Observation"):
+    for resource_type in ("Patient", "Observation", "Encounter"):
         for operation in described[resource_type]["operation"]:
             body = {"resourceType": resource_type}
-            assert client.post(f"{resource_type}/${operation['name']}", body).status_code not in (404, 405, 500)
+            paths = [f"{resource_type}/${operation['name']}", f"{resource_type}/never-there/${operation['name']}"]
+            answers = [client.post(path, body) for path in paths]
+            codes = {answer.json()["issue"][0]["code"] for answer in answers if answer.status_code == 404}
+            assert not {answer.status_code for answer in answers} & {405, 500}
+            assert len(codes) < 2 and (codes != {"not-supported"} or answers[0].status_code != answers[1].status_code)
 
 
 VALUES = {
