@@ -91,4 +91,7 @@ def names_type(clause: Clause) -> bool:
         return all(names_type(c) for c in clause.clauses)
     if isinstance(clause, Chain):
         return not clause.through_pat
-    return isinstance(clause, Terms | Types | Ranges | Strings | CodeValues | Near | Ids | Has | Nothing)
+    if isinstance(clause, Has):
+        # The references may be to other types as well.
+        return clause.through_pat
+    return isinstance(clause, Terms | Types | Ranges | Strings | CodeValues | Near | Ids | Nothing)
