@@ -10,21 +10,11 @@ from django.utils.translation import gettext_lazy as _
 
 from fhir.definitions.search_parameters import clinical_date
 
-from . import hashing
+from . import hashing, json_paths
 from .catalogue import Parameter, parameters
 from .clauses import Fragment
 from .parameters.text import bad_value
-from .paths import Branch
 from .request import Sort
-
-# What of a complex type is compared, as the end of a JSON path.
-_ENDS = {
-    "CodeableConcept": (".coding[*].code", ".text"),
-    "Coding": (".code",),
-    "Identifier": (".value",),
-    "ContactPoint": (".value",),
-    "Reference": (".reference",),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +67,18 @@ def _keys(types: Sequence[str], sort: Sort) -> list[Key]:
             return [_column("sdate", "float8", True)]
         return [Key("NULLIF($r.sdate, '-Infinity'::float8)", (), "float8", False, True)]
     kinds = {p.type for p in described}
-    if kinds <= {"date", "number", "quantity"}:
+    if kinds <= {"date", "number", "quantity", "special"}:
         return [_from_rows("range_index", "lo", "float8", described, sort)]
     if kinds == {"string"}:
         return [_from_rows("string_index", "value", "text", described, sort)]
-    return [_from_content(described, sort)]
+    try:
+        return [_from_content(described, sort)]
+    except json_paths.NotAPath:
+        if len(described) == 1:
+            return [_from_terms(described[0], sort)]
+        raise bad_value(
+            sort.code, sort.code, _("The parameter “%(code)s” can be sorted by in one type only.")
+        ) from None
 
 
 def _from_rows(table: str, column: str, kind: str, described: Sequence[Parameter], sort: Sort) -> Key:
@@ -107,21 +104,24 @@ def _from_content(described: Sequence[Parameter], sort: Sort) -> Key:
 
 
 def _json_paths(parameter: Parameter) -> list[str]:
-    found = [path for branch in parameter.branches for path in _branch_paths(branch)]
+    """The paths of a parameter's values. Raises NotAPath, or InvalidRequest where no value has an order."""
+    part = parameter.parts[0][2] if parameter.parts else None
+    found = [p for branch in parameter.branches for p in json_paths.of_branch(branch, parameter.resource_type, part)]
     if not found:
         text = _("The parameter “%(code)s” has no value that can be sorted by.")
         raise bad_value(parameter.code, parameter.code, text)
     return found
 
 
-def _branch_paths(branch: Branch) -> list[str]:
-    paths = [""]
-    for step in branch.steps or ():
-        paths = [f'{path}."{key}"' for path in paths for key in step.keys]
-    if paths == [""]:
-        return []
-    ends = [end for name in branch.types for end in _ENDS.get(name, ("",))]
-    return [f"lax ${path}{end}" for path in paths for end in dict.fromkeys(ends or ("",))]
+def _from_terms(parameter: Parameter, sort: Sort) -> Key:
+    """Of expressions that say yes or no only the terms are known."""
+    base = hashing.parameter_hash(parameter.resource_type, parameter.stored_as[0])
+    terms = tuple(base ^ hashing.any_system(text) for text in ("true", "false"))
+    sql = (
+        "CASE WHEN %s::bigint = ANY($r.terms) THEN 'true' COLLATE \"C\""
+        " WHEN %s::bigint = ANY($r.terms) THEN 'false' COLLATE \"C\" END"
+    )
+    return Key(sql, terms, "text", sort.descending, True)
 
 
 def order_by(found: Sequence[Key], names: Sequence[str]) -> str:

@@ -51,7 +51,9 @@ def hashes(fhir_type: str, value: Any) -> tuple[int, ...]:
             return hashing.coding_hashes(value.get("system"), value.get("code"))
         if fhir_type == "ContactPoint":
             return _contact(value)
-        return hashing.identifier_hashes(value.get("system"), value.get("value"))
+        if fhir_type == "Identifier":
+            return hashing.identifier_hashes(value.get("system"), value.get("value"))
+        return ()  # a Quantity, Range or Reference beside codes in a choice has no form of a token
     if type(value) is str:
         return (hashing.any_system(value.casefold() if fhir_type == "string" else value),)
     if type(value) is bool:
