@@ -1,12 +1,14 @@
 """Makes a virtual environment and installs requirements into it, with the standard library alone.
 
-`python3 scripts/make_venv.py .venv requirements.txt`. Debian ships Python without what `venv` needs to install pip;
-a pip or a virtualenv that is there already does as well, and without one the command that helps is named.
+`python3 scripts/make_venv.py .venv requirements.txt`. Debian ships Python without what `venv` needs to install pip: as
+root on Debian that package is installed, a pip or a virtualenv that is there already does as well, and otherwise the
+command that helps is named.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -29,19 +31,38 @@ def has_pip(python: Path) -> bool:
 def make(folder: Path) -> None:
     """An environment in `folder`; exits with the command to run where Python lacks the means."""
     shutil.rmtree(folder, ignore_errors=True)
-    if importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip"):
+    if importlib.util.find_spec("ensurepip") or installed_by_apt():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     elif importlib.util.find_spec("virtualenv"):
         subprocess.run([sys.executable, "-m", "virtualenv", "-q", folder], check=True)
     elif importlib.util.find_spec("venv") and importlib.util.find_spec("pip"):
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     else:
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
         sys.exit(
             "This Python cannot make virtual environments. As root, run:\n"
-            f"    apt-get update && apt-get install -y python{version}-venv\n"
+            f"    apt-get update && apt-get install -y {venv_package()}\n"
             "and then the same command again."
         )
+
+
+def venv_package() -> str:
+    """Debian's package with what `venv` needs for this Python."""
+    return f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
+
+
+def installed_by_apt() -> bool:
+    """Has apt-get, run here as root, installed what `venv` needs? Nothing is tried where another way is open."""
+    others = importlib.util.find_spec("virtualenv") or importlib.util.find_spec("pip")
+    apt = shutil.which("apt-get")
+    if others or os.geteuid() != 0 or apt is None or not sys.executable.startswith("/usr/bin/"):
+        return False
+    print(f"Installing Debian's package {venv_package()}", flush=True)
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    commands = (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", venv_package()])
+    return all(
+        subprocess.run([apt, *arguments], env=quiet, stdout=subprocess.DEVNULL, check=False).returncode == 0
+        for arguments in commands
+    )
 
 
 def pip(python: Path) -> list[str]:
