@@ -300,7 +300,8 @@ def _is_new(asked: _Everything, updated: datetime) -> bool:
 
 def _support(asked: _Everything, page: _Page, head: database.Row, following: list[database.Statement]) -> None:
     """Adds the includes as far as they fit; `following` are statements that go with the last question."""
-    possible = asked.types & _supporting_types(asked.context.scope)
+    free = asked.types & _free_types(asked.context.scope)
+    possible = free if asked.root.is_patient else asked.types
     wanted = _keys(asked, page, possible, _targets(asked, page, head)) if possible else []
     if asked.part == _INCLUDE and asked.after is not None:
         wanted = [key for key in wanted if key[1:3] > asked.after]
@@ -308,7 +309,7 @@ def _support(asked: _Everything, page: _Page, head: database.Row, following: lis
     if not wanted:
         database.batch(following)
         return
-    rows = database.batch([sql.supporting(asked.root, asked.limits, wanted, room + 1), *following])[0]
+    rows = database.batch([sql.supporting(asked.root, asked.limits, free, wanted, room + 1), *following])[0]
     cut = bool(rows) and rows[0][3] > len(rows)
     page.entries += [((row[0], row[1]), _INCLUDE, row[2]) for row in rows[:room]]
     if cut or len(rows) > room:
@@ -316,8 +317,9 @@ def _support(asked: _Everything, page: _Page, head: database.Row, following: lis
 
 
 @lru_cache(maxsize=64)
-def _supporting_types(scope: Scope) -> frozenset[int]:
-    """Types that may come as includes: for who is limited to one patient, those that are never about a patient."""
+def _free_types(scope: Scope) -> frozenset[int]:
+    """Types of which the caller may see what is in nobody's chart: one who is limited to a patient, those that are
+    never about a patient."""
     names = _visible(scope)
     if scope.compartment is not None:
         names -= patient_compartment_types()

@@ -231,19 +231,22 @@ def targets(root: Root, limits: Limits, base_url: str, *, nearby: bool) -> State
     return text, {**where.values, "pattern": pattern(base_url), "since": limits.since}
 
 
-def supporting(root: Root, limits: Limits, keys: Sequence[tuple[int, int, str, bool]], limit: int) -> Statement:
-    """(type, id, content, number of rows within `limit`) of the resources with these keys that are nobody's chart.
+def supporting(
+    root: Root, limits: Limits, free: frozenset[int], keys: Sequence[tuple[int, int, str, bool]], limit: int
+) -> Statement:
+    """(type, id, content, number of rows within `limit`) of the resources with these keys that may be includes.
 
-    `keys` are (bucket, type, id, whether what changed refers to it). For an Encounter, what else is its patient's
-    counts too, if it is not of the encounter itself.
+    `keys` are (bucket, type, id, whether what changed refers to it). What is in nobody's chart may be, if it is of one
+    of the types `free`; and of an Encounter's patient what is not of the encounter itself.
     """
-    where = _Where(limit=limit)
     buckets, types, names, fresh = ([key[n] for key in keys] for n in range(4))
-    where.values |= {"buckets": array(buckets), "kinds": array(types), "names": names, "fresh": fresh}
+    where = _Where(buckets=array(buckets), kinds=array(types), names=names, fresh=fresh, limit=limit)
+    where.values["free"] = array(sorted(free))
+    nobody = "(r.pat IS NULL AND r.type = ANY(%(free)s::smallint[]))"
     if root.is_patient:
-        where.add("r.pat IS NULL")
+        where.add(nobody)
     else:
-        where.add("(r.pat IS NULL OR r.pat = %(p)s::bigint)", p=root.pat)
+        where.add(f"({nobody} OR r.pat = %(p)s::bigint)", p=root.pat)
         where.add("(r.terms && %(own)s::bigint[]) IS FALSE", own=array(root.terms))
     if limits.since is not None:
         where.add("(k.fresh OR r.updated >= %(since)s)", since=limits.since)

@@ -73,9 +73,10 @@ def _in_use(call: Call) -> Answer:
     visible = {call.type} if call.type else scope.types("r") & scope.types("s")
     numbers = {TYPE_NUMBER[name] for name in visible if name is not None}
     found = database.batch([_labels(call, numbers), (recorder.INSERT_SQL, _audit_row(call))])[0]
+    metas: list[Meta] = [json.loads(text) for (text,) in found]
     merged: Meta = {}
     for kind in _SETS:
-        labels = _added([], [label for (meta,) in found if meta for label in meta.get(kind, ())])
+        labels = _added([], [label for meta in metas for label in meta.get(kind, ())])
         if labels:
             merged[kind] = sorted(labels, key=lambda label: str(_identity(label)))
     # A Meta without any element is none: https://hl7.org/fhir/R4/element.html, rule ele-1.
@@ -96,7 +97,7 @@ def _labels(call: Call, numbers: set[int]) -> database.Statement:
         where = "(r.pat = %(pat)s::bigint OR r.terms @> %(term)s::bigint[])"
         values = {"pat": ids.patient_hash(patient), "term": array([ids.compartment_term(patient)])}
     text = (
-        "SELECT DISTINCT (c.body::jsonb -> 'meta') - '{versionId,lastUpdated,source,id,extension}'::text[]"
+        "SELECT DISTINCT ((c.body::jsonb -> 'meta') - '{versionId,lastUpdated,source,id,extension}'::text[])::text"
         " FROM resource r JOIN content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id"
         f" WHERE NOT r.deleted AND ({' OR '.join(labelled) or 'false'}) AND {where}"
     )

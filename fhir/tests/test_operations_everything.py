@@ -277,6 +277,7 @@ def test_another_patient_is_not_there(chart: Chart, api: Api) -> None:
     encounter = chart.ids["encounter"]
     carlos = api(role="patient", fhir_user=f"Patient/{chart.ids['carlos']}")
     assert carlos.get(f"Encounter/{encounter}/$everything").status_code == 404
+    assert chart.names(entries(ana, f"Encounter/{encounter}/$everything")) == ["encounter", "ana"]
     assert sorted(chart.names(entries(carlos, chart.url(who="carlos")))) == ["both", "carlos", "his"]
 
 
