@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 
 import psycopg
 import pytest
@@ -122,6 +123,9 @@ def test_failures_of_the_database_are_said_without_its_words(client, monkeypatch
         def execute(self, *_args):
             raise error
 
+        def pipeline(self):
+            return nullcontext()
+
     monkeypatch.setattr(database, "raw", Broken)
     answer = client.get("Patient/1")
     issue = outcome(answer, status)
@@ -139,5 +143,5 @@ def test_a_stopped_statement_leaves_the_connection_usable(client):
 def test_a_hung_up_connection_is_replaced(client):
     pid = database.fetch("SELECT pg_backend_pid()")[0][0]
     with psycopg.connect(database.raw().info.dsn, autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(%s, 2000)", (pid,))
+        other.execute("SELECT pg_terminate_backend(%s::int, 2000)", (pid,))
     assert client.post("Patient", {"resourceType": "Patient"}).status_code == 201
