@@ -1,0 +1,577 @@
+"""Random resources that the validator accepts, made of awkward values."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from . import dates, pools
+
+Resource = dict[str, Any]
+ABSENT = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]}
+
+# name, with * where it repeats and ! where it has to be there; types in brackets are a choice; then type and, for
+# references, targets; for codes, the codes. Lines `node.child` make one backbone element.
+SUBJECT = "subject! Reference Patient"
+PERSON = """
+identifier* Identifier
+active boolean
+name* HumanName
+telecom* ContactPoint
+gender code male|female|other|unknown
+address* Address
+"""
+SHAPES = {
+    "Patient": PERSON
+    + """
+birthDate date
+deceased[] boolean|dateTime
+generalPractitioner* Reference Organization|Practitioner|PractitionerRole
+managingOrganization Reference Organization
+communication*.language! CodeableConcept
+link*.other! Reference Patient|RelatedPerson
+link*.type! code refer|seealso
+""",
+    "Practitioner": PERSON + "communication* CodeableConcept",
+    "RelatedPerson": PERSON
+    + """
+patient! Reference Patient
+relationship* CodeableConcept
+birthDate date
+""",
+    "Organization": """
+identifier!* Identifier
+active boolean
+type* CodeableConcept
+name string
+alias* string
+address* Address
+partOf Reference Organization
+""",
+    "PractitionerRole": """
+identifier* Identifier
+active boolean
+period Period
+practitioner Reference Practitioner
+organization Reference Organization
+code* CodeableConcept
+specialty* CodeableConcept
+location* Reference Location
+telecom* ContactPoint
+""",
+    "Location": """
+identifier* Identifier
+status code active|suspended|inactive
+operationalStatus Coding
+name string
+alias* string
+type* CodeableConcept
+address Address
+managingOrganization Reference Organization
+partOf Reference Location
+""",
+    "Encounter": """
+identifier* Identifier
+status! code planned|arrived|in-progress|finished
+class! Coding
+type* CodeableConcept
+subject Reference Patient|Group
+basedOn* Reference ServiceRequest
+participant*.type* CodeableConcept
+participant*.individual Reference Practitioner|PractitionerRole|RelatedPerson
+period Period
+length Duration
+reasonCode* CodeableConcept
+reasonReference* Reference Condition|Observation
+diagnosis*.condition! Reference Condition
+hospitalization.specialArrangement* CodeableConcept
+location*.location! Reference Location
+location*.period Period
+serviceProvider Reference Organization
+partOf Reference Encounter
+""",
+    "Condition": """
+identifier* Identifier
+clinicalStatus! CodeableConcept =clinical
+verificationStatus CodeableConcept =verification
+category* CodeableConcept
+severity CodeableConcept
+code CodeableConcept
+bodySite* CodeableConcept
+subject! Reference Patient|Group
+encounter Reference Encounter
+onset[] dateTime|Age|Period|Range|string
+abatement[] dateTime|Age|Period|Range|string
+recordedDate dateTime
+asserter Reference Practitioner|PractitionerRole|Patient|RelatedPerson
+stage*.summary! CodeableConcept
+evidence*.code* CodeableConcept
+evidence*.detail!* Reference Observation|Condition
+""",
+    "Observation": """
+identifier* Identifier
+basedOn* Reference CarePlan|MedicationRequest|ServiceRequest
+partOf* Reference Immunization
+status! code registered|preliminary|final|amended
+category* CodeableConcept
+code! CodeableConcept
+subject Reference Patient|Group|Location
+focus* Reference Patient|Condition|Observation
+encounter Reference Encounter
+effective[] dateTime|Period|Timing|instant
+performer* Reference Practitioner|Organization|Patient|RelatedPerson
+value[] Quantity|CodeableConcept|string|dateTime|Period|boolean
+dataAbsentReason CodeableConcept
+method CodeableConcept
+hasMember* Reference Observation
+derivedFrom* Reference Observation
+component*.code! CodeableConcept
+component*.value[] Quantity|CodeableConcept|string
+component*.dataAbsentReason CodeableConcept
+""",
+    "MedicationRequest": """
+identifier* Identifier
+status! code active|on-hold|completed|stopped
+intent! code proposal|plan|order
+category* CodeableConcept
+priority code routine|urgent|asap|stat
+medication[]! CodeableConcept
+subject! Reference Patient|Group
+encounter Reference Encounter
+authoredOn dateTime
+requester Reference Practitioner|Organization|Patient
+performer Reference Practitioner|Organization|Patient
+performerType CodeableConcept
+dosageInstruction*.timing Timing
+dispenseRequest.performer Reference Organization
+""",
+    "DiagnosticReport": """
+identifier* Identifier
+basedOn* Reference CarePlan|MedicationRequest|ServiceRequest
+status! code registered|partial|preliminary|final
+category* CodeableConcept
+code! CodeableConcept
+subject Reference Patient|Group|Location
+encounter Reference Encounter
+effective[] dateTime|Period
+issued instant
+performer* Reference Practitioner|PractitionerRole|Organization
+resultsInterpreter* Reference Practitioner|Organization
+result* Reference Observation
+conclusionCode* CodeableConcept
+""",
+    "Immunization": """
+identifier* Identifier
+status! code completed|entered-in-error|not-done
+statusReason CodeableConcept
+vaccineCode! CodeableConcept
+patient! Reference Patient
+occurrence[]! dateTime|string
+location Reference Location
+manufacturer Reference Organization
+lotNumber string
+performer*.actor! Reference Practitioner|PractitionerRole|Organization
+reasonCode* CodeableConcept
+reasonReference* Reference Condition|Observation|DiagnosticReport
+reaction*.date dateTime
+reaction*.detail Reference Observation
+protocolApplied*.series string
+protocolApplied*.targetDisease* CodeableConcept
+protocolApplied*.doseNumber[]! positiveInt
+""",
+    "Appointment": """
+identifier* Identifier
+status! code proposed|cancelled
+serviceCategory* CodeableConcept
+serviceType* CodeableConcept
+specialty* CodeableConcept
+appointmentType CodeableConcept
+reasonCode* CodeableConcept
+reasonReference* Reference Condition|Observation
+supportingInformation* Reference Patient|Condition|DiagnosticReport
+start instant
+basedOn* Reference ServiceRequest
+participant!*.actor! Reference Patient|Practitioner|PractitionerRole|RelatedPerson|Location
+participant!*.status! code accepted|declined|tentative|needs-action
+""",
+    "ValueSet": """
+url uri
+identifier* Identifier
+version string
+name string
+title string
+status! code draft|active|retired
+date dateTime
+publisher string
+description string
+useContext*.code! Coding
+useContext*.value[]! CodeableConcept|Quantity|Range
+jurisdiction* CodeableConcept
+""",
+    "RiskAssessment": """
+identifier* Identifier
+method CodeableConcept
+status! code registered|preliminary|final
+subject! Reference Patient|Group
+encounter Reference Encounter
+occurrence[] dateTime|Period
+condition Reference Condition
+performer Reference Practitioner|PractitionerRole
+prediction*.probability[] decimal|Range
+prediction*.qualitativeRisk CodeableConcept
+""",
+    "ServiceRequest": """
+identifier* Identifier
+instantiatesCanonical* canonical
+instantiatesUri* uri
+basedOn* Reference CarePlan|MedicationRequest|ServiceRequest
+replaces* Reference ServiceRequest
+requisition Identifier
+status! code draft|active|completed
+intent! code proposal|plan|order
+category* CodeableConcept
+priority code routine|urgent|asap|stat
+code! CodeableConcept
+subject! Reference Patient|Group|Location
+encounter Reference Encounter
+occurrence[] dateTime|Period|Timing
+authoredOn dateTime
+requester Reference Practitioner|Organization|Patient
+performerType CodeableConcept
+performer* Reference Practitioner|Organization|Patient
+bodySite* CodeableConcept
+""",
+    "ChargeItem": """
+identifier* Identifier
+status! code planned|billable|billed
+code! CodeableConcept
+subject! Reference Patient|Group
+context Reference Encounter
+occurrence[] dateTime|Period|Timing
+performer*.function CodeableConcept
+performer*.actor! Reference Practitioner|Organization|Patient
+performingOrganization Reference Organization
+requestingOrganization Reference Organization
+quantity Quantity
+factorOverride decimal
+priceOverride Money
+overrideReason string
+enterer Reference Practitioner|Organization|Patient
+enteredDate dateTime
+service* Reference DiagnosticReport|Immunization|Observation
+""",
+    "CarePlan": """
+identifier* Identifier
+instantiatesCanonical* canonical
+instantiatesUri* uri
+basedOn* Reference CarePlan
+replaces* Reference CarePlan
+partOf* Reference CarePlan
+status! code draft|active|completed
+intent! code proposal|plan|order
+category* CodeableConcept
+subject! Reference Patient|Group
+encounter Reference Encounter
+period Period
+addresses* Reference Condition
+activity*.detail! Detail
+""",
+    "Group": """
+identifier* Identifier
+active boolean
+type! code person|animal|practitioner
+actual! boolean =true
+code CodeableConcept
+name string
+managingEntity Reference Organization|Practitioner|PractitionerRole|RelatedPerson
+characteristic*.code! CodeableConcept
+characteristic*.value[]! CodeableConcept|boolean|Quantity|Range
+characteristic*.exclude! boolean
+member*.entity! Reference Patient|Practitioner|Group
+""",
+}  # fmt: skip
+PRIMITIVES = ("boolean", "date", "dateTime", "string", "code")
+CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
+VERIFICATION = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
+
+
+class Maker:
+    """Makes resources that refer to each other: `per_type` of each type, with ids that begin with `run`."""
+
+    def __init__(self, random: Random, run: str, base_url: str, per_type: int) -> None:
+        self.random, self.run, self.base_url = random, run, base_url
+        self.ids = {name: [f"{run}-{name}-{n}" for n in range(per_type)] for name in SHAPES}
+
+    def all(self) -> list[Resource]:
+        """Every resource, tagged with the run."""
+        return [self.resource(name, identity) for name, ids in self.ids.items() for identity in ids]
+
+    def resource(self, resource_type: str, identity: str) -> Resource:
+        full = self.random.choice((0.25, 0.5, 0.8))
+        made: Resource = {"resourceType": resource_type, "id": identity, "meta": self.meta()}
+        lines = [line for line in SHAPES[resource_type].strip().splitlines() if line]
+        groups: dict[str, list[str]] = {}
+        for line in lines:
+            node, dot, child = line.split()[0].partition(".")
+            groups.setdefault(node if dot else "", []).append(line[len(node) + 1 :] if dot else line)
+        self.fill(made, groups.pop("", []), full)
+        for node, children in groups.items():
+            name = node.rstrip("*!")
+            if "!" not in node and self.random.random() > full:
+                continue
+            found = [self.node(children, full) for _ in range(self.random.randint(1, 2) if "*" in node else 1)]
+            found = [item for item in found if item]
+            if found:
+                made[name] = found if "*" in node else found[0]
+        self.repair(made)
+        return made
+
+    def node(self, lines: list[str], full: float) -> Resource:
+        made: Resource = {}
+        self.fill(made, lines, full)
+        return made
+
+    def fill(self, made: Resource, lines: list[str], full: float) -> None:
+        for line in lines:
+            head, kinds, *more = line.split()
+            name = head.rstrip("*![]")
+            if "!" not in head and self.random.random() > full:
+                continue
+            kind = self.random.choice(kinds.split("|"))
+            if "[]" in head:
+                name += kind[0].upper() + kind[1:]
+            argument = more[0] if more else ""
+            if "*" in head:
+                made[name] = [self.value(kind, argument) for _ in range(self.random.randint(1, 2))]
+            elif (
+                "!" not in head
+                and kind in ("boolean", "date", "dateTime", "string", "code")
+                and self.random.random() < 0.08
+            ):
+                made["_" + name] = ABSENT
+            else:
+                made[name] = self.value(kind, argument)
+
+    def meta(self) -> Resource:
+        r = self.random
+        meta: Resource = {"tag": [{"system": "http://runs.example", "code": self.run}]}
+        if r.random() < 0.4:
+            meta["tag"].append(self.coding())
+        if r.random() < 0.3:
+            meta["security"] = [self.coding()]
+        if r.random() < 0.3:
+            meta["source"] = r.choice(pools.ADDRESSES)
+        return meta
+
+    # --- data types
+
+    def value(self, kind: str, argument: str) -> Any:
+        if argument == "=clinical":
+            return {"coding": [{"system": CLINICAL, "code": "resolved"}]}
+        if argument == "=verification":
+            return {"coding": [{"system": VERIFICATION, "code": self.random.choice(("confirmed", "provisional"))}]}
+        if argument == "=true":
+            return True
+        if kind == "code":
+            return self.random.choice(argument.split("|"))
+        if kind == "Reference":
+            return self.reference(self.random.choice(argument.split("|")))
+        return getattr(self, kind.lower())()
+
+    def boolean(self) -> bool:
+        return self.random.random() < 0.5
+
+    def string(self) -> str:
+        return self.random.choice(pools.TEXTS)
+
+    def positiveint(self) -> int:
+        return self.random.randint(1, 3)
+
+    def decimal(self) -> Any:
+        return self.random.choice(pools.DECIMALS)
+
+    def uri(self) -> str:
+        return self.random.choice(pools.ADDRESSES)
+
+    def canonical(self) -> str:
+        urls = [address for address in pools.ADDRESSES if address.startswith("http")]
+        return self.random.choice(urls) + self.random.choice(pools.VERSIONS)
+
+    def date(self) -> str:
+        return self.random.choice(pools.DATES)
+
+    def datetime(self) -> str:
+        return self.random.choice(self.random.choice((pools.DATES, pools.MOMENTS)))
+
+    def instant(self) -> str:
+        return self.random.choice(pools.MOMENTS)
+
+    def period(self) -> Resource:
+        start, end = self.datetime(), self.datetime()
+        if self.random.random() < 0.25:
+            return {"start": start}
+        if self.random.random() < 0.25:
+            return {"end": end}
+        if dates.interval(start)[0] >= dates.interval(end)[0]:
+            start, end = end, start
+        return {"start": start, "end": end} if dates.interval(start)[1] <= dates.interval(end)[0] else {"start": start}
+
+    def timing(self) -> Resource:
+        made: Resource = {}
+        if self.random.random() < 0.7:
+            made["event"] = [self.datetime() for _ in range(self.random.randint(1, 2))]
+        if not made or self.random.random() < 0.3:
+            made["repeat"] = {"boundsPeriod": self.period()}
+        return made
+
+    def coding(self) -> Resource:
+        made = {"code": self.random.choice(pools.CODES)}
+        system = self.random.choice(pools.SYSTEMS)
+        if system:
+            made["system"] = system
+        if self.random.random() < 0.4:
+            made["display"] = self.random.choice(pools.DISPLAYS)
+        return made
+
+    def codeableconcept(self) -> Resource:
+        made: Resource = {"coding": [self.coding() for _ in range(self.random.randint(0, 2))]}
+        if not made["coding"]:
+            del made["coding"]
+        if not made or self.random.random() < 0.4:
+            made["text"] = self.random.choice(pools.DISPLAYS + pools.TEXTS)
+        return made
+
+    def identifier(self) -> Resource:
+        made: Resource = {"value": self.random.choice(pools.CODES)}
+        system = self.random.choice(pools.SYSTEMS)
+        if system:
+            made["system"] = system
+        if self.random.random() < 0.4:
+            made["type"] = self.codeableconcept()
+        if system and self.random.random() < 0.1:
+            del made["value"]
+        return made
+
+    def contactpoint(self) -> Resource:
+        system = self.random.choice(("phone", "email", "sms"))
+        value = {"phone": ("+57 300 555 0101", "555-0101", "5550101"), "email": ("Ana@x.example", "ana@x.example")}
+        return {"system": system, "value": self.random.choice(value.get(system, ("555-0101",)))}
+
+    def humanname(self) -> Resource:
+        made: Resource = {"use": self.random.choice(("official", "usual"))}
+        if self.random.random() < 0.7:
+            made["family"] = self.string()
+        if self.random.random() < 0.6:
+            made["given"] = [self.string() for _ in range(self.random.randint(1, 2))]
+            if self.random.random() < 0.1:
+                made["given"], made["_given"] = [None, *made["given"]], [ABSENT, *(None for _ in made["given"])]
+        if self.random.random() < 0.2:
+            made["prefix"] = [self.string()]
+        if len(made) == 1 or self.random.random() < 0.2:
+            made["text"] = self.string()
+        return made
+
+    def address(self) -> Resource:
+        made: Resource = {"use": self.random.choice(("work", "temp", "billing"))}
+        for part in ("city", "state", "country", "postalCode", "district", "text"):
+            if self.random.random() < 0.35:
+                made[part] = self.string()
+        if len(made) == 1 or self.random.random() < 0.4:
+            made["line"] = [self.string() for _ in range(self.random.randint(1, 2))]
+        return made
+
+    def quantity(self) -> Resource:
+        made = {"value": self.decimal(), **self.random.choice(pools.UNITS)}
+        if self.random.random() < 0.3:
+            made["comparator"] = self.random.choice(("<", "<=", ">", ">="))
+        return made
+
+    def age(self) -> Resource:
+        return {"value": abs(self.decimal()) or 1, "unit": "a", "system": "http://unitsofmeasure.org", "code": "a"}
+
+    def duration(self) -> Resource:
+        code = self.random.choice(("h", "min", "d"))
+        return {"value": self.decimal(), "unit": code, "system": "http://unitsofmeasure.org", "code": code}
+
+    def money(self) -> Resource:
+        return {"value": self.decimal(), "currency": self.random.choice(pools.CURRENCIES)}
+
+    def range(self) -> Resource:
+        lo, hi = sorted((self.decimal(), self.decimal()))
+        unit = self.random.choice([unit for unit in pools.UNITS if unit])
+        ends = {"low": {"value": lo, **unit}, "high": {"value": hi, **unit}}
+        if self.random.random() < 0.3:
+            del ends[self.random.choice(("low", "high"))]
+        return ends
+
+    def reference(self, target: str) -> Resource:
+        r = self.random
+        identity = r.choice(self.ids[target])
+        made: Resource = {"reference": f"{target}/{identity}"}
+        dice = r.random()
+        if dice < 0.12:
+            made["reference"] = f"{self.base_url}/{target}/{identity}"
+        elif dice < 0.2:
+            made["reference"] += "/_history/" + r.choice("12")
+        elif dice < 0.28:
+            made["reference"] = f"http://other.example/fhir/{target}/{identity}"
+        elif dice < 0.36:
+            made = {"type": target, "identifier": self.identifier()}
+        if r.random() < 0.2:
+            made["identifier"] = self.identifier()
+        return made
+
+    def detail(self) -> Resource:
+        return self.node(
+            [
+                "status! code not-started|scheduled|completed",
+                "code CodeableConcept",
+                "scheduled[] Timing|Period|string",
+                "performer* Reference Practitioner|Organization|Patient",
+            ],
+            0.6,
+        )
+
+    # --- invariants
+
+    def repair(self, made: Resource) -> None:
+        """What the rules of a type ask for beyond its elements."""
+        kind = made["resourceType"]
+        if kind == "Observation":
+            self._observation(made)
+        if kind == "RiskAssessment":
+            for prediction in made.get("prediction", ()):
+                self._probability(prediction)
+        if kind == "ValueSet" and self.random.random() < 0.6:
+            made["compose"] = {"include": [self._include() for _ in range(self.random.randint(1, 2))]}
+        if kind == "ValueSet" and self.random.random() < 0.3:
+            made["expansion"] = {
+                "identifier": self.uri(),
+                "timestamp": "2024-02-29T10:30:00Z",
+                "contains": [{"system": pools.SYSTEMS[0], "code": self.random.choice(pools.CODES)}],
+            }
+        if kind == "Appointment" and "start" in made:
+            made["start"] = self.random.choice([m for m in pools.MOMENTS if m < "3"])
+            made["end"] = "9999-12-31T23:59:59Z"
+
+    def _observation(self, made: Resource) -> None:
+        codes = [coding for component in made.get("component", ()) for coding in component["code"].get("coding", ())]
+        values = [key for key in made if key.lstrip("_").startswith("value")]
+        shared = any(coding in codes for coding in made["code"].get("coding", ()))
+        for key in values:
+            if shared or "dataAbsentReason" in made:
+                del made[key]
+        for component in made.get("component", ()):
+            if any(key.startswith("value") for key in component):
+                component.pop("dataAbsentReason", None)
+
+    def _probability(self, prediction: Resource) -> None:
+        if "probabilityDecimal" in prediction:
+            prediction["probabilityDecimal"] = min(prediction["probabilityDecimal"], 100)
+        found = prediction.get("probabilityRange", {})
+        for end in found.values():
+            end.update({"value": max(0, min(end["value"], 100)), "unit": "%", "code": "%"})
+            end["system"] = "http://unitsofmeasure.org"
+
+    def _include(self) -> Resource:
+        return {"system": self.random.choice(pools.SYSTEMS[:3]), "concept": [{"code": self.random.choice(pools.CODES)}]}
