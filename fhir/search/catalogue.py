@@ -44,8 +44,8 @@ _EXAMPLES = ("http://hl7.org/fhir/SearchParameter/example",)
 class Parameter:
     """One search parameter of one resource type.
 
-    `bit` is its bit in column `present`; `targets` the types that a reference may point to; `system` the system that
-    elements of type code imply; `single` says that a resource has at most one value; `parts` belong to composites:
+    `bit` is its bit in column `present`, -1 for a custom one; `targets` the types that a reference may point to;
+    `system` the system that elements of type code imply; `single` says that a resource has at most one value; `parts` belong to composites:
     (code, type, expression). `pieces` maps elements of HumanName or Address to the codes they are stored under.
     """
 
@@ -63,9 +63,14 @@ class Parameter:
     pieces: Mapping[str, str]
 
     @property
+    def custom(self) -> bool:
+        """Whether a client has defined it. Then terms and not a bit say whether there is a value."""
+        return self.bit < 0
+
+    @property
     def mask(self) -> int:
-        """The bit of the parameter, set."""
-        return 1 << self.bit
+        """The bit of the parameter, set; none for a custom one."""
+        return 0 if self.custom else 1 << self.bit
 
     @property
     def types(self) -> frozenset[str]:
@@ -73,9 +78,30 @@ class Parameter:
         return frozenset(t for branch in self.branches for t in branch.types)
 
 
-@cache
+# Parameters that clients have defined (fhir.search.custom), with the official ones, of the types that have any.
+# What is remembered of `parameters` beside its own cache is remembered with `generation`.
+_extended: Mapping[str, Mapping[str, Parameter]] = {}
+generation = 0
+
+
 def parameters(resource_type: str) -> Mapping[str, Parameter]:
     """The parameters of a type by code, ordered by code. Raises KeyError for an unknown type."""
+    extended = _extended.get(resource_type)
+    return official_parameters(resource_type) if extended is None else extended
+
+
+def extend(custom: Mapping[str, Mapping[str, Parameter]]) -> None:
+    """From now on types have these parameters beside the official ones, and no others."""
+    global _extended, generation
+    _extended = {
+        name: dict(sorted({**found, **official_parameters(name)}.items())) for name, found in custom.items() if found
+    }
+    generation += 1
+
+
+@cache
+def official_parameters(resource_type: str) -> Mapping[str, Parameter]:
+    """Those of the specification, by code, ordered by code. Raises KeyError for an unknown type."""
     official = {
         code: p for code, p in search_parameters.parameters(resource_type).items() if p.url not in _EXAMPLES
     } | {"_id": _the_id()}
