@@ -23,6 +23,10 @@ from .parameters import date, number, quantity, reference, special, string, toke
 
 Values = list[tuple[str, Any]]
 Writer = Callable[["Rows", Values], None]
+Addition = Callable[["Rows", dict[str, Any], Environment], None]
+
+# What reads the custom parameters of a type; fhir.search.custom replaces the whole.
+additions: Mapping[str, tuple[Addition, ...]] = {}
 
 
 class Rows:
@@ -51,9 +55,11 @@ def index(resource: dict[str, Any], base_url: str) -> IndexRows:
     rows = Rows(base_url)
     found = plan.extract(resource, environment)
     for code, values in found.items():
-        plan.writers[code](rows, [_plain(*item) for item in values] if code in plan.extended else values)
+        plan.writers[code](rows, [plain(*item) for item in values] if code in plan.extended else values)
     for composite in plan.composites:
         composite(rows, resource, environment)
+    for addition in additions.get(resource_type, ()):
+        addition(rows, resource, environment)
     named = tuple(patients(resource, base_url))
     if resource_type == "Patient":
         named = (resource["id"], *(name for name in named if name != resource["id"]))
@@ -76,7 +82,7 @@ def prepare() -> None:
         _plan(resource_type)
 
 
-def _plain(fhir_type: str, value: Any) -> tuple[str, Any]:
+def plain(fhir_type: str, value: Any) -> tuple[str, Any]:
     """The value of an extension, where an expression ends at the extension itself."""
     if fhir_type != "Extension":
         return fhir_type, value
@@ -103,7 +109,7 @@ class _Plan:
         ]
         self.extract = compile_many({p.code: p.expression for p in read}, resource_type)
         self.extended = {p.code for p in read if "extension(" in p.expression}
-        self.writers = {p.code: _writer(p, known) for p in read}
+        self.writers = {p.code: writer(p, known) for p in read}
         self.composites = composites.readers(resource_type)
         self.always = sum(known[code].mask for code in COLUMNS)
         date_code = clinical_date(resource_type)
@@ -124,7 +130,8 @@ def _bits(parameter: Parameter, known: Mapping[str, Parameter]) -> int:
     return bits
 
 
-def _writer(parameter: Parameter, known: Any) -> Writer:
+def writer(parameter: Parameter, known: Any) -> Writer:
+    """What turns the values of one parameter into rows, as its type asks."""
     makers: dict[str, Callable[[Parameter, int, Any], Writer]] = {
         "token": _tokens,
         "reference": _references,
