@@ -9,7 +9,6 @@ the one before: rows written meanwhile neither repeat nor hide another.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -328,28 +327,20 @@ def _free_types(scope: Scope) -> frozenset[int]:
 
 def _targets(asked: _Everything, page: _Page, head: database.Row) -> dict[str, bool]:
     """References of the matches, and whether one that changed since then has them."""
-    found = dict.fromkeys(_references(asked, head[2]), _is_new(asked, head[1]))
+    find = sql.references(asked.context.base_url).findall
+    found = dict.fromkeys(find(head[2]), _is_new(asked, head[1]))
     complete = asked.is_first and asked.types == asked.limits.types and asked.limits.since is None
     if complete:
         for _key, _mode, body in page.entries:
-            found.update(dict.fromkeys(_references(asked, body), True))
+            found.update(dict.fromkeys(find(body), True))
         return found
     sides = (True, False) if asked.root.pat is not None else (False,)
-    base_url = asked.context.base_url
-    questions = [sql.targets(asked.root, asked.limits, base_url, nearby=side) for side in sides]
+    questions = [sql.targets(asked.root, asked.limits, nearby=side) for side in sides]
     for rows in database.batch(questions):
         for text, fresh in rows:
-            found[text] = found.get(text, False) or fresh
+            for target in find(text):
+                found[target] = found.get(target, False) or fresh
     return found
-
-
-@lru_cache(maxsize=8)
-def _pattern(base_url: str) -> re.Pattern[str]:
-    return re.compile(sql.pattern(base_url))
-
-
-def _references(asked: _Everything, body: str) -> list[str]:
-    return _pattern(asked.context.base_url).findall(body)
 
 
 def _keys(
