@@ -173,3 +173,66 @@ class LoadCheckpoint(models.Model):
 
     class Meta:
         db_table = "load_checkpoint"
+
+
+class CustomParameter(models.Model):
+    """A search parameter that a stored SearchParameter defines for one type, and whether all resources are indexed.
+
+    `name` is "Type.code~fingerprint" (fhir.search.custom), `version` that of the SearchParameter, `since` when the
+    server took notice of it, `ready_at` when a reindex had covered all resources. A table of the coordinator.
+    """
+
+    name = models.TextField(primary_key=True)
+    type = models.SmallIntegerField()
+    resource_id = models.TextField()
+    version = models.IntegerField()
+    since = models.DateTimeField()
+    ready_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "custom_parameter"
+
+
+class ReindexJob(models.Model):
+    """A run over resources of these types that makes their index rows anew (fhir.reindex). A table of the coordinator.
+
+    `parameters` names custom parameters: then only resources that are not indexed for them are looked at. `total` is
+    how many resources there were to look at; `failed` says that an error ended it; `not_before` is when it may begin.
+    """
+
+    id = models.UUIDField(primary_key=True)
+    types = ArrayField(models.SmallIntegerField())
+    parameters = ArrayField(models.TextField())
+    base_url = models.TextField()
+    requested_by = models.TextField()
+    created = models.DateTimeField()
+    not_before = models.DateTimeField()
+    total = models.BigIntegerField(null=True)
+    finished = models.DateTimeField(null=True)
+    cancelled = models.BooleanField()
+    failed = models.BooleanField()
+
+    class Meta:
+        db_table = "reindex_job"
+        indexes = [models.Index("created", name="reindex_job_open", condition=Q(finished__isnull=True))]
+
+
+class ReindexRange(models.Model):
+    """How far a job is in the buckets `first` to `last`: behind (bucket, type, resource_id), written with the rows.
+
+    `seen` counts the resources that were looked at, `changed` those whose rows were not right.
+    """
+
+    pk = models.CompositePrimaryKey("job", "first")
+    job = models.UUIDField()
+    first = models.IntegerField()
+    last = models.IntegerField()
+    bucket = models.IntegerField()
+    type = models.SmallIntegerField()
+    resource_id = models.TextField(db_collation="C")
+    seen = models.BigIntegerField()
+    changed = models.BigIntegerField()
+    finished = models.BooleanField()
+
+    class Meta:
+        db_table = "reindex_range"

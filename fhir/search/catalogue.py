@@ -45,8 +45,9 @@ class Parameter:
     """One search parameter of one resource type.
 
     `bit` is its bit in column `present`, -1 for a custom one; `targets` the types that a reference may point to;
-    `system` the system that elements of type code imply; `single` says that a resource has at most one value; `parts` belong to composites:
-    (code, type, expression). `pieces` maps elements of HumanName or Address to the codes they are stored under.
+    `system` the system that elements of type code imply; `single` says that a resource has at most one value; `parts`
+    belong to composites: (code, type, expression). `pieces` maps elements of HumanName or Address to the codes they are
+    stored under.
     """
 
     resource_type: str
