@@ -8,7 +8,7 @@ under `name`, `family` and `given`.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from fhir.definitions import search_parameters
@@ -47,7 +47,7 @@ class Parameter:
     `bit` is its bit in column `present`, -1 for a custom one; `targets` the types that a reference may point to;
     `system` the system that elements of type code imply; `single` says that a resource has at most one value; `parts`
     belong to composites: (code, type, expression). `pieces` maps elements of HumanName or Address to the codes they are
-    stored under.
+    stored under. `url` is that of its definition.
     """
 
     resource_type: str
@@ -62,6 +62,7 @@ class Parameter:
     parts: tuple[tuple[str, str, str], ...]
     stored_as: tuple[str, ...]
     pieces: Mapping[str, str]
+    url: str
 
     @property
     def custom(self) -> bool:
@@ -107,7 +108,7 @@ def official_parameters(resource_type: str) -> Mapping[str, Parameter]:
         code: p for code, p in search_parameters.parameters(resource_type).items() if p.url not in _EXAMPLES
     } | {"_id": _the_id()}
     codes = sorted(official)
-    drafts = {code: _draft(official[code], resource_type, bit) for bit, code in enumerate(codes)}
+    drafts = {code: draft(official[code], resource_type, bit) for bit, code in enumerate(codes)}
     pieces = {code: _pieces(draft, drafts) for code, draft in drafts.items()}
     stored = {code: _stored_as(draft, drafts, pieces) for code, draft in drafts.items()}
     for _round in range(2):
@@ -120,7 +121,8 @@ def _the_id() -> search_parameters.SearchParameter:
     return next(p for p in search_parameters.all_parameters() if p.code == "_id" and p.url not in _EXAMPLES)
 
 
-def _draft(official: search_parameters.SearchParameter, resource_type: str, bit: int) -> Parameter:
+def draft(official: search_parameters.SearchParameter, resource_type: str, bit: int) -> Parameter:
+    """The parameter as a definition describes it for one type, stored under its own code."""
     found = branches(official.expression, resource_type)
     return Parameter(
         resource_type=resource_type,
@@ -135,12 +137,12 @@ def _draft(official: search_parameters.SearchParameter, resource_type: str, bit:
         parts=_PARTS.get((resource_type, official.code), official.parts),
         stored_as=(official.code,),
         pieces={},
+        url=official.url,
     )
 
 
 def _finished(draft: Parameter, stored_as: tuple[str, ...], pieces: Mapping[str, str]) -> Parameter:
-    names = ("resource_type", "code", "type", "expression", "bit", "targets", "branches", "system", "single", "parts")
-    return Parameter(**{name: getattr(draft, name) for name in names}, stored_as=stored_as, pieces=pieces)
+    return replace(draft, stored_as=stored_as, pieces=pieces)
 
 
 def _targets(official: search_parameters.SearchParameter, found: tuple[Branch, ...]) -> tuple[str, ...]:
