@@ -30,10 +30,10 @@ def readers(resource_type: str) -> list[Reader]:
     for parameter in known.values():
         if parameter.type == "composite" and parameter.code in parameter.stored_as:
             by_node.setdefault(parameter.expression, []).append(parameter)
-    return [_reader(resource_type, node, group) for node, group in by_node.items()]
+    return [reader(resource_type, node, group) for node, group in by_node.items()]
 
 
-def _reader(resource_type: str, node: str, group: list[Parameter]) -> Reader:
+def reader(resource_type: str, node: str, group: list[Parameter]) -> Reader:
     """Reads the parts of all composites on one node with one compiled function."""
     expressions = {
         part[2]: part[2].replace("DateTime)", "dateTime)") for parameter in group for part in parameter.parts
