@@ -78,16 +78,21 @@ def _writer(parameter: Parameter) -> Callable[[Any, Parts], None]:
 
 def _numbers(parameter: Parameter, kinds: tuple[str, ...]) -> Callable[[Any, Parts], None]:
     resource_type, code = parameter.resource_type, parameter.code
+    canonical = code + quantity.CANONICAL
+    measures = kinds[1:] == ("quantity",)
 
     def write(rows: Any, values: Parts) -> None:
         columns = [
             [row for v in found if (row := _row(kind, *v))] for kind, found in zip(kinds[1:], values[1:], strict=True)
         ]
+        converted = [row for v in values[1] if (row := quantity.canonical(*v))] if measures else []
         pairs = [pair for v in values[0] for pair in token.pairs(*v) if pair[1] is not None]
         for (system, text), *found in product(pairs, *columns):
             # Two numbers beside one code: the first lies in column lo, the second in column hi.
             unit, lo, hi = found[0] if len(found) == 1 else (None, found[0][1], found[1][1])
             rows.code_values[hashing.code_number(resource_type, code, system, text or ""), unit, lo, hi] = None
+        for (system, text), row in product(pairs, converted):
+            rows.code_values[hashing.code_number(resource_type, canonical, system, text or ""), *row] = None
 
     return write
 

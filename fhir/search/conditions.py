@@ -143,15 +143,23 @@ def _chain(parameter: Parameter, modifier: str | None, rest: str, value: str, re
     hashes = tuple(hashing.parameter_hash(parameter.resource_type, code) for code in parameter.stored_as)
     decides = patient_decides(parameter.resource_type, parameter.code)
     found = tuple(
-        Chain(
-            hashes,
-            TYPE_NUMBER[target],
-            clause(target, rest, value, reader),
-            decides and target == "Patient",
-        )
-        for target in targets
+        Chain(hashes, TYPE_NUMBER[target], condition, decides and target == "Patient")
+        for target, condition in _conditions(targets, rest, value, reader)
     )
     return found[0] if len(found) == 1 else AnyOf(found)
+
+
+def _conditions(targets: tuple[str, ...], rest: str, value: str, reader: Reader) -> list[tuple[str, Clause]]:
+    """The rest of a chain for each type that it fits. Raises what the first one raised if it fits none."""
+    found, refused = [], None
+    for target in targets:
+        try:
+            found.append((target, clause(target, rest, value, reader)))
+        except (InvalidRequest, Forbidden) as error:
+            refused = refused or error
+    if refused is not None and (not found or refused.issues[0].code == "too-costly"):
+        raise refused
+    return found
 
 
 def _targets(parameter: Parameter, modifier: str | None, rest: str, reader: Reader) -> tuple[str, ...]:

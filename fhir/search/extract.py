@@ -6,6 +6,7 @@ they share is stored once: see fhir.search.catalogue.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -154,45 +155,53 @@ def _tokens(parameter: Parameter, bits: int, _known: Any) -> Writer:
     def write(rows: Rows, values: Values) -> None:
         terms = rows.terms
         for fhir_type, value in values:
-            for h in hashes(fhir_type, value):
+            found = hashes(fhir_type, value)
+            for h in found:
                 terms.add(base ^ h)
             if fhir_type == "Identifier":
                 for h in token.typed_hashes(value):
                     terms.add(typed ^ h)
-            if type(value) is dict:
-                for words in token.texts(fhir_type, value):
-                    rows.strings[text, string.fold(words), words] = None
-        rows.present |= bits
+            words = token.texts(fhir_type, value) if type(value) is dict else ()
+            for each in words:
+                rows.strings[text, string.fold(each), each] = None
+            if found or words:
+                rows.present |= bits
 
     return write
 
 
 def _references(parameter: Parameter, bits: int, known: Any) -> Writer:
     base = hashing.parameter_hash(parameter.resource_type, parameter.code)
-    by_identifier = hashing.parameter_hash(parameter.resource_type, parameter.code + ":identifier")
     below = hashing.parameter_hash(parameter.resource_type, parameter.code + uri.BELOW)
     by_type = _bits_by_target(parameter, known)
+    by_identifier = {
+        target: hashing.parameter_hash(parameter.resource_type, parameter.code + reference.identifier_suffix(target))
+        for target in (None, *by_type)
+    }
 
     def write(rows: Rows, values: Values) -> None:
         terms = rows.terms
         present = bits
         for fhir_type, value in values:
-            text = reference.literal(value)
+            text, named = reference.literal(value), None
             if text is not None:
-                forms = reference.forms(text, rows.base_url)
+                forms = reference.forms(text, rows.base_url, fhir_type)
                 for form in forms:
                     terms.add(base ^ hashing.reference(form))
                 if by_type:
-                    present |= by_type.get(reference.named_type(forms[-1]) or "", 0)
+                    named = reference.named_type(forms[-1])
+                    present |= by_type.get(named or "", 0)
                 if fhir_type != "Reference":
                     terms.update(below ^ hashing.uri(above) for above in uri.ancestors(text))
             if fhir_type == "Reference" and (len(value) > 1 or text is None):
-                if by_type and "type" in value:
-                    present |= by_type.get(value["type"], 0)
+                if by_type and named is None:
+                    named = value.get("type")
+                    present |= by_type.get(named, 0)
                 identifier = value.get("identifier")
                 if identifier:
+                    bases = [by_identifier[target] for target in (None, named) if target in by_identifier]
                     hashes = hashing.identifier_hashes(identifier.get("system"), identifier.get("value"))
-                    terms.update(by_identifier ^ h for h in hashes)
+                    terms.update(base ^ h for base in dict.fromkeys(bases) for h in hashes)
         rows.present |= present
 
     return write
@@ -221,8 +230,7 @@ def _strings(parameter: Parameter, bits: int, known: Any) -> Writer:
             for element, text in texts(fhir_type, value, pieces):
                 column, piece = (own, 0) if element is None else pieces[element]
                 rows.strings[column, fold(text), text] = None
-                rows.present |= piece
-        rows.present |= bits
+                rows.present |= piece | bits
 
     return write
 
@@ -235,9 +243,8 @@ def _dates(parameter: Parameter, bits: int, _known: Any) -> Writer:
             interval = date.of_value(fhir_type, value)
             if interval is not None:
                 rows.ranges[column, None, interval[0], interval[1]] = None
-                earliest = rows.dates.get(code)
-                rows.dates[code] = interval[0] if earliest is None else min(earliest, interval[0])
-        rows.present |= bits
+                rows.dates[code] = min(max(interval[0], date.EARLIEST), rows.dates.get(code, math.inf))
+                rows.present |= bits
 
     return write
 
@@ -250,20 +257,24 @@ def _numbers(parameter: Parameter, bits: int, _known: Any) -> Writer:
             interval = number.of_value(fhir_type, value)
             if interval is not None:
                 rows.ranges[column, None, interval[0], interval[1]] = None
-        rows.present |= bits
+                rows.present |= bits
 
     return write
 
 
 def _quantities(parameter: Parameter, bits: int, _known: Any) -> Writer:
     column = hashing.parameter_number(parameter.resource_type, parameter.code)
+    canonical = hashing.parameter_number(parameter.resource_type, parameter.code + quantity.CANONICAL)
 
     def write(rows: Rows, values: Values) -> None:
         for fhir_type, value in values:
             row = quantity.of_value(fhir_type, value)
             if row is not None:
                 rows.ranges[column, row[0], row[1], row[2]] = None
-        rows.present |= bits
+                rows.present |= bits
+                converted = quantity.canonical(fhir_type, value)
+                if converted is not None:
+                    rows.ranges[canonical, converted[0], converted[1], converted[2]] = None
 
     return write
 
@@ -292,6 +303,6 @@ def _positions(parameter: Parameter, bits: int, _known: Any) -> Writer:
             point = special.position(value)
             if point is not None:
                 rows.ranges[column, None, point[0], point[1]] = None
-        rows.present |= bits
+                rows.present |= bits
 
     return write

@@ -120,14 +120,14 @@ def _forward(walk: _Walk, sources: Sequence[Found], include: Include) -> Iterato
         resource = json.loads(body)
         values = _reader(kind)(resource, Environment(resource=resource))
         for parameter in _references_of(kind, include.code):
-            for _type, value in values.get(parameter.code, ()):
-                yield from _target_terms(walk, parameter, include.target, reference.literal(value))
+            for fhir_type, value in values.get(parameter.code, ()):
+                text = reference.literal(value)
+                if text is not None:
+                    form = reference.forms(text, walk.base_url, fhir_type)[-1]
+                    yield from _target_terms(walk, parameter, include.target, form)
 
 
-def _target_terms(walk: _Walk, parameter: Parameter, wanted: str | None, text: str | None) -> Iterator[int]:
-    if text is None:
-        return
-    form = reference.forms(text, walk.base_url)[-1]
+def _target_terms(walk: _Walk, parameter: Parameter, wanted: str | None, form: str) -> Iterator[int]:
     target = reference.target_type(form)
     if target is not None:
         if wanted in (None, target) and (target, form.split("/", 1)[1]) not in walk.seen:

@@ -35,12 +35,22 @@ class NotAPath(ValueError):
 def of_branch(branch: Branch, resource_type: str, part: str | None = None) -> list[str]:
     """The paths of what is compared of the values of a branch, or of a composite's `part` there. Raises NotAPath."""
     places = _places(branch.node, [("$", resource_type)])
+    if branch.target is not None:
+        places = [(f"{path} ? ({_refers_to(branch.target)})", fhir_type) for path, fhir_type in places]
     if part is not None:
         places = _places(parse(part), places)
     found: dict[str, None] = {}
     for path, fhir_type in places:
         found.update(dict.fromkeys(f"lax {path}{end}" for end in _ends(fhir_type)))
     return list(found)
+
+
+def _refers_to(target: str) -> str:
+    """References to one type: as their address says, or else their element `type`."""
+    id_and_version = r"/[A-Za-z0-9.-]{1,64}(/_history/[A-Za-z0-9.-]{1,64})?$"
+    named, any_type = (json.dumps(f"(^|/){name}{id_and_version}") for name in (target, "[A-Z][A-Za-z]+"))
+    by_type = f'@."type" == "{target}" && !(@."reference" like_regex {any_type})'
+    return f'@."reference" like_regex {named} || ({by_type})'
 
 
 def _ends(fhir_type: str) -> tuple[str, ...]:

@@ -78,9 +78,9 @@ def test_what_is_no_date_is_refused_naming_the_parameter(text: str) -> None:
     assert refusal.value.issues[0].expression == ("birthdate",)
 
 
-def test_the_last_year_has_no_end() -> None:
-    assert date.interval("9999")[1] == float("inf")
-    assert date.interval("9999-12-31")[1] == float("inf")
+def test_the_last_year_ends_before_what_is_open() -> None:
+    assert date.interval("9999-12-31")[1] - date.interval("9999-12-31")[0] == 86_400e6
+    assert date.interval("9999")[1] == date.interval("9999-12-31")[1] < float("inf")
 
 
 @pytest.mark.parametrize(

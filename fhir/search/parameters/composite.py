@@ -6,6 +6,8 @@ row of the string table whose text begins with the code.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.utils.translation import gettext_lazy as _
 
 from accounts.texts import lazy_text
@@ -75,8 +77,9 @@ def _with_numbers(parameter: Parameter, alternatives: list[list[str]]) -> Clause
     found = []
     for code_text, *others in alternatives:
         system, code = _code(parameter, code_text)
-        tests = _tests(parameter, others)
-        for name in parameter.stored_as:
+        tests, in_canonical = _tests(parameter, others)
+        ends = ("", quantity.CANONICAL)[: 1 + in_canonical]
+        for name in (code + end for code in parameter.stored_as for end in ends):
             first, last = hashing.code_range(parameter.resource_type, name, code)
             if system is not None:
                 first = last = hashing.code_number(parameter.resource_type, name, system, code)
@@ -84,20 +87,19 @@ def _with_numbers(parameter: Parameter, alternatives: list[list[str]]) -> Clause
     return CodeValues(tuple(found), parameter.code)
 
 
-def _tests(parameter: Parameter, values: list[str]) -> tuple[Test, ...]:
-    tests = [_test(parameter.code, kind, value) for kind, value in zip(kinds(parameter)[1:], values, strict=True)]
-    if len(tests) == 1:
-        return tuple(tests)
+def _tests(parameter: Parameter, values: list[str]) -> tuple[tuple[Test, ...], bool]:
+    """The tests of the numbers, and whether canonical rows are to be looked at too."""
+    found = [_test(parameter.code, kind, value) for kind, value in zip(kinds(parameter)[1:], values, strict=True)]
+    if len(found) == 1:
+        return (found[0][0],), found[0][1]
     # Two numbers beside one code: the first lies in column lo, the second in column hi.
-    return tuple(
-        Test(t.prefix, t.lo, t.hi, t.value, t.units, column) for t, column in zip(tests, ("lo", "hi"), strict=True)
-    )
+    return tuple(replace(test, column=column) for (test, _in), column in zip(found, ("lo", "hi"), strict=True)), False
 
 
-def _test(code: str, kind: str, value: str) -> Test:
+def _test(code: str, kind: str, value: str) -> tuple[Test, bool]:
     if kind == "date":
-        return date.test(code, unescape(value))
-    return quantity.test(code, value) if kind == "quantity" else number.test(code, unescape(value))
+        return date.test(code, unescape(value)), False
+    return quantity.test(code, value) if kind == "quantity" else (number.test(code, unescape(value)), False)
 
 
 def _with_texts(parameter: Parameter, alternatives: list[list[str]]) -> Clause:

@@ -35,6 +35,8 @@ _FORM = re.compile(
     r"(?:T(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d+))?)?(Z|[+-]\d{2}:\d{2})?)?)?)?"
 )
 _APPROXIMATELY = 0.1
+# Stands in column sdate for a start that is open, which sorts before every date; -infinity stands for no date.
+EARLIEST = -63_000_000_000_000_000.0
 
 
 @cache
@@ -91,7 +93,8 @@ def _days(year: int, month: str | None, day: str | None) -> Interval:
         else:
             after = date(year + 1, 1, 1)
     except (OverflowError, ValueError):
-        return float(_midnight(first)), math.inf
+        # The end of the year 9999, which Python does not reach; an open end lies after it.
+        return float(_midnight(first)), float(_midnight(date.max) + 86_400_000_000)
     return float(_midnight(first)), float(_midnight(after))
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from fhir.definitions.units import Conversion
 from fhir.search.catalogue import Parameter
 from fhir.search.clauses import Clause
 from fhir.search.comparison import PREFIXES, Test
@@ -35,12 +37,18 @@ def of_value(_fhir_type: str, value: Any) -> Interval | None:
 
 def precision(number: Decimal) -> Decimal:
     """Half of the last digit that is written; of 1e2, by the example in the specification, 5."""
-    exponent = int(number.as_tuple().exponent)
-    return Decimal(5).scaleb(exponent - 1 if exponent <= 0 else exponent - 2)
+    written = number.as_tuple()
+    exponent = int(written.exponent)
+    return Decimal(5).scaleb(exponent - 2 if exponent > 0 and len(written.digits) == 1 else exponent - 1)
 
 
-def test(code: str, value: str, units: tuple[tuple[int, int], ...] = ()) -> Test:
-    """The comparison that a value with its prefix asks for. Raises InvalidRequest."""
+def _around(number: Decimal | Fraction, lo: Decimal | Fraction, hi: Decimal | Fraction) -> tuple[float, float]:
+    """The interval, never empty: of numbers with more digits than a double holds it is the double itself."""
+    return float(lo), max(float(hi), math.nextafter(float(number), math.inf))
+
+
+def test(code: str, value: str, units: tuple[tuple[int, int], ...] = (), conversion: Conversion | None = None) -> Test:
+    """The comparison that a value with its prefix asks for, in another unit if one is given. Raises InvalidRequest."""
     prefix, text = first_in(value, PREFIXES)
     # A plus in a query string is read as a space.
     if not _FORM.fullmatch(text.strip()):
@@ -49,7 +57,10 @@ def test(code: str, value: str, units: tuple[tuple[int, int], ...] = ()) -> Test
         raise bad_value(code, value, message)
     number = Decimal(text.strip())
     half = abs(number) * _APPROXIMATELY if prefix == "ap" else precision(number)
-    return Test(prefix, float(number - half), float(number + half), float(number), units)
+    ends: tuple[Decimal | Fraction, ...] = (number, number - half, number + half)
+    if conversion is not None:
+        ends = tuple(conversion.of(end) for end in ends)
+    return Test(prefix, *_around(*ends), float(ends[0]), units)
 
 
 def parse(parameter: Parameter, modifier: str | None, values: list[str]) -> Clause:

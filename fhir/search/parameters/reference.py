@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from fhir.definitions.structure import TYPE_NUMBER
 from fhir.search import hashing
 from fhir.search.catalogue import Parameter
-from fhir.search.clauses import Clause, Nothing
+from fhir.search.clauses import Clause, Nothing, Terms
 
 from . import token
 from .text import bad_modifier, bad_value, unescape
@@ -36,17 +36,25 @@ def literal(value: Any) -> str | None:
     return text
 
 
-def forms(text: str, base_url: str) -> list[str]:
-    """The texts under which a reference is found: local ones are relative, versions and fragments may be left out."""
+def forms(text: str, base_url: str, fhir_type: str = "Reference") -> list[str]:
+    """The texts under which a reference is found: local ones are relative, versions and fragments may be left out.
+
+    A canonical has its version after a bar, and no other (https://hl7.org/fhir/R4/references.html#canonical).
+    """
     if text.startswith(base_url) and text[len(base_url) : len(base_url) + 1] == "/":
         text = text[len(base_url) + 1 :]
     found = [text]
-    if "/_history/" in text:
+    if "/_history/" in text and fhir_type == "Reference":
         found.append(text.split("/_history/", 1)[0])
     elif "|" in text or "#" in text:
         whole = text.split("#", 1)[0]
         found += [whole, whole.split("|", 1)[0]]
     return found
+
+
+def identifier_suffix(target: str | None) -> str:
+    """What the code of a parameter is followed by in terms of identifiers, of references to one type or to any."""
+    return ":identifier" if target is None else f":identifier|{target}"
 
 
 def named_type(text: str) -> str | None:
@@ -68,7 +76,9 @@ def parse(parameter: Parameter, modifier: str | None, values: list[str], base_ur
     """The clause of one repetition; values come with their escapes. Raises InvalidRequest."""
     if modifier == "identifier":
         found = [h for value in values for h in token.asked(parameter, value)]
-        return token.terms(parameter, found, ":identifier")
+        kept = sorted({branch.target for branch in parameter.branches if branch.target})
+        clauses = [token.terms(parameter, found, identifier_suffix(target)) for target in kept or (None,)]
+        return Terms(tuple(h for clause in clauses for h in clause.hashes), parameter.code)
     if modifier in ("above", "below"):
         return _hierarchy(parameter, modifier, values)
     targets = parameter.targets
