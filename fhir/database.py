@@ -156,6 +156,11 @@ def batch(statements: Sequence[Statement], *, atomic: bool = False) -> list[list
     return _send(connection, [_BEGIN, *statements, _COMMIT])[1:-1]
 
 
+def in_transaction() -> bool:
+    """Whether this thread's connection has begun a transaction."""
+    return _in_transaction(raw())
+
+
 def _in_transaction(connection: psycopg.Connection[Row]) -> bool:
     return connection.pgconn.transaction_status == TransactionStatus.INTRANS
 

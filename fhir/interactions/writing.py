@@ -11,7 +11,7 @@ from fhir.definitions.structure import TYPE_NUMBER
 from fhir.exceptions import Forbidden, InvalidRequest, NotFound
 from fhir.index_rows import NOTHING
 from fhir.models import Method
-from fhir.search import extract
+from fhir.search import custom, extract
 from fhir.store import Current, Write
 from fhir.validation import check
 
@@ -95,6 +95,8 @@ def next_version(
 
 def deletion(resource_type: str, resource_id: str, current: Current) -> Write:
     """The Write that deletes `current`; it stays where it is, and of whom it was."""
+    if resource_type == "SearchParameter":
+        custom.watch()
     return Write(
         bucket=current.bucket,
         type=TYPE_NUMBER[resource_type],
@@ -119,6 +121,7 @@ def _patients(resource: dict[str, Any], context: Context) -> list[str]:
 
 def _filled(write: Write, resource: dict[str, Any], context: Context) -> Write:
     stamped = stamp(resource, write)
+    custom.refresh()
     write.rows = extract.index(stamped, context.base_url)
     write.body = json.dumps(stamped).decode()
     return write
@@ -144,6 +147,8 @@ def stamp(resource: dict[str, Any], write: Write) -> dict[str, Any]:
 def checked(resource: dict[str, Any], context: Context, *, mode: str) -> dict[str, Any]:
     """The resource, if it keeps the rules of FHIR. Raises Unprocessable with all that is wrong."""
     check(resource, mode=mode, base_url=context.base_url)
+    if resource["resourceType"] == "SearchParameter":
+        custom.check(resource)
     return resource
 
 

@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/search.html#modifiers, #chaining, #has
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from django.utils.translation import gettext_lazy as _
 
@@ -17,7 +17,7 @@ from fhir.exceptions import Forbidden, InvalidRequest
 
 from . import hashing
 from .catalogue import Parameter, parameters, patient_decides
-from .clauses import AllOf, AnyOf, Clause, Ids, Present
+from .clauses import AllOf, AnyOf, Clause, Ids, Present, Terms
 from .links import Chain, Has
 from .parameters import composite, date, number, quantity, reference, special, string, token, uri
 from .parameters.text import bad_modifier, bad_value, split, unescape
@@ -50,13 +50,15 @@ class UnknownParameter(InvalidRequest):
 class Reader:
     """What is needed to understand a parameter: whose question it is, the own address, how deep in a chain we are.
 
-    `filtering` is set inside `_filter`, which has comparisons of texts that no modifier gives.
+    `filtering` is set inside `_filter`, which has comparisons of texts that no modifier gives. `custom` gathers the
+    parameters of clients that are asked for.
     """
 
     scope: Scope
     base_url: str
     depth: int = 0
     filtering: bool = False
+    custom: list[Parameter] = field(default_factory=list, compare=False)
 
     def deeper(self, name: str) -> Reader:
         """For the next link of a chain. Raises InvalidRequest at the stated bound."""
@@ -86,6 +88,8 @@ def clause(resource_type: str, name: str, value: str, reader: Reader) -> Clause:
     parameter = parameters(resource_type).get(code)
     if parameter is None:
         raise _unknown(resource_type, code)
+    if parameter.custom:
+        reader.custom.append(parameter)
     if dot:
         return _chain(parameter, modifier or None, rest, value, reader)
     if modifier == "missing":
@@ -128,6 +132,9 @@ def _missing(parameter: Parameter, value: str) -> Clause:
     if value not in ("true", "false"):
         text = _("“%(code)s:missing” is true or false, not “%(value)s”.")
         raise bad_value(parameter.code, value, text)
+    if parameter.custom:
+        present, absent = hashing.presence(parameter.resource_type, parameter.stored_as[0])
+        return Terms((present if value == "false" else absent,), parameter.code)
     return Present(parameter.mask, value == "false", parameter.code)
 
 
@@ -199,6 +206,8 @@ def _has(resource_type: str, name: str, value: str, reader: Reader) -> Clause:
     link = parameters(source).get(parts[2])
     if link is None:
         raise _unknown(source, parts[2])
+    if link.custom:
+        reader.custom.append(link)
     if link.type != "reference" or resource_type not in link.targets:
         text = _("“%(code)s” of %(type)s does not refer to %(target)s.")
         shown = lazy_text(text, code=link.code, type=source, target=resource_type)

@@ -27,6 +27,11 @@ def parameter_number(resource_type: str, code: str) -> int:
     return hash32(f"{resource_type}|{code}")
 
 
+def presence(resource_type: str, stored: str) -> tuple[int, int]:
+    """The terms of a resource that has a value of a custom parameter, and of one that has none."""
+    return parameter_hash(resource_type, stored + ":present"), parameter_hash(resource_type, stored + ":absent")
+
+
 def any_system(code: str) -> int:
     """A code or value, whatever its system."""
     return hash64("=" + code)

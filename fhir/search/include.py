@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -18,7 +18,7 @@ from fhir.definitions.structure import RESOURCE_TYPES, TYPE_NAME, TYPE_NUMBER
 from fhir.exceptions import InvalidRequest
 from fhir.fhirpath import Environment, compile_many
 
-from . import hashing
+from . import catalogue, custom_rows, hashing
 from .catalogue import Parameter, parameters
 from .clauses import TRUE, Alias, Terms, Types
 from .parameters import reference
@@ -106,19 +106,27 @@ def _references_of(resource_type: str, code: str) -> Iterable[Parameter]:
     return [p for p in known.values() if p.type == "reference"] if code == "*" else [known[code]]
 
 
-@cache
-def _reader(resource_type: str) -> Any:
-    """A compiled function resource → values of its reference parameters."""
-    known = parameters(resource_type)
-    return compile_many({c: p.expression for c, p in known.items() if p.type == "reference"}, resource_type)
+def _values(resource_type: str, resource: Any) -> dict[str, list[tuple[str, Any]]]:
+    """The values of the reference parameters of a resource."""
+    environment = Environment(resource=resource)
+    read, custom = _reader(resource_type, catalogue.generation)
+    found: dict[str, list[tuple[str, Any]]] = read(resource, environment)
+    return found | {p.code: custom_rows.values(p, resource, environment) for p in custom}
+
+
+@lru_cache(maxsize=512)
+def _reader(resource_type: str, _generation: int) -> tuple[Any, list[Parameter]]:
+    """A compiled function resource → values of its official reference parameters; those of clients."""
+    known = {code: p for code, p in parameters(resource_type).items() if p.type == "reference"}
+    official = {code: p.expression for code, p in known.items() if not p.custom}
+    return compile_many(official, resource_type), [p for p in known.values() if p.custom]
 
 
 def _forward(walk: _Walk, sources: Sequence[Found], include: Include) -> Iterator[int]:
     for kind, _id, body in sources:
         if include.source not in ("*", kind):
             continue
-        resource = json.loads(body)
-        values = _reader(kind)(resource, Environment(resource=resource))
+        values = _values(kind, json.loads(body))
         for parameter in _references_of(kind, include.code):
             for fhir_type, value in values.get(parameter.code, ()):
                 text = reference.literal(value)
