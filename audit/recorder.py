@@ -7,7 +7,7 @@ combination of parameter types, and NULL has the type of text, so that this way 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -134,6 +134,11 @@ def record(
         str(status),
         detail,
     )
+
+
+def decided(row: Row, columns: Mapping[str, int | None]) -> Row:
+    """The row with these numbers in it, which were not known when it was made."""
+    return tuple(_text(columns[name]) if name in columns else value for name, value in zip(COLUMNS, row, strict=True))
 
 
 def insert(cursor: Cursor, row: Row) -> None:

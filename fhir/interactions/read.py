@@ -15,6 +15,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from audit import recorder
+from audit.interactions import outcome_of
 from fhir import citus, content, database, ids, json, store, summary
 from fhir.definitions.structure import TYPE_NUMBER
 from fhir.exceptions import Gone, NotFound
@@ -83,28 +84,19 @@ def _audited(question: str) -> str:
     return f"WITH r AS ({question}), a AS ({_AUDIT_OF_ROW}) SELECT {_ANSWER} FROM r"
 
 
-@cache
-def _statements(question: str) -> tuple[str, str]:
-    """The same as two statements of one task each, for Citus, which would gather the first one's rows in between."""
-    return (
-        f"SELECT {_ANSWER} FROM ({question}) r",
-        f"INSERT INTO {recorder.TABLE} AS a ({recorder.COLUMN_LIST}) SELECT {_AUDIT_VALUES} FROM ({question}) r"
-        " RETURNING a.version",
-    )
+def _fetch(question: str, values: dict[str, Any], row: recorder.Row) -> list[database.Row]:
+    """What `_ANSWER` says, audited: in one round trip, in two on Citus.
 
-
-def _fetch(question: str, values: dict[str, Any]) -> list[database.Row]:
-    """What `_ANSWER` says, and its audit row, in one round trip."""
+    There a question and a row of VALUES go to their shard as they are; one statement costs 1.5 to 3 times as much.
+    """
     if not citus.distributed():
         return database.fetch(_audited(question), values)
-    ask, insert = _statements(question)
-    found, recorded = database.batch([(ask, values), (insert, values)])
-    if found[:1] and found[0][0] == recorded[0][0]:
-        return found
-    if not recorded:
-        return []
-    # An update came between the two: what was recorded is what is given.
-    return database.fetch(_statements(_version(False))[0], {**values, "v": recorded[0][0]})
+    found = database.fetch(f"SELECT {_ANSWER}, bucket, pat FROM ({question}) r", values)
+    if found:
+        version, _updated, status, _body, bucket, pat = found[0]
+        known = {"bucket": bucket, "version": version, "pat": pat, "status": status, "outcome": outcome_of(status)}
+        database.fetch(recorder.INSERT_SQL, recorder.decided(row, known))
+    return [answer[:4] for answer in found]
 
 
 def read(resource_type: str, resource_id: str, context: Context, conditions: Conditions = ANYTHING) -> Answer:
@@ -147,7 +139,7 @@ def _answer(
         version=version,
     )
     values = _parameters(home, type_number, resource_id, version, context, conditions, row)
-    found = _fetch(question, values)
+    found = _fetch(question, values, row)
     if not found:
         found = _elsewhere(question, values, home, type_number, resource_id, row)
     number, updated, status, body = found[0]
@@ -187,7 +179,7 @@ def _elsewhere(
     """The resource is not at its home: the locator says where, or the answer is 404, and that is audited too."""
     target = database.fetch(*store.locator_statement(type_number, resource_id))
     if target and target[0][0] != home:
-        found = _fetch(question, {**values, "b": target[0][0]})
+        found = _fetch(question, {**values, "b": target[0][0]}, row)
         if found:
             return found
     database.fetch(recorder.INSERT_SQL, row)

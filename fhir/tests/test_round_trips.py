@@ -107,9 +107,10 @@ def test_create_in_a_chart(proxy: wire.Wire, client: ApiClient) -> None:
 
 def test_read_and_vread(proxy: wire.Wire, client: ApiClient) -> None:
     where = f"Patient/{created(client, patient())['id']}"
-    assert cost(proxy, lambda: client.get(where), 200) == 1
-    assert cost(proxy, lambda: client.get(f"{where}/_history/1"), 200) == 1
-    assert cost(proxy, lambda: client.get(where, headers={"If-None-Match": 'W/"1"'}), 304) == 1
+    expected = 2 if citus.distributed() else 1  # on Citus the audit row follows the answer
+    assert cost(proxy, lambda: client.get(where), 200) == expected
+    assert cost(proxy, lambda: client.get(f"{where}/_history/1"), 200) == expected
+    assert cost(proxy, lambda: client.get(where, headers={"If-None-Match": 'W/"1"'}), 304) == expected
 
 
 def test_read_of_nothing(proxy: wire.Wire, client: ApiClient) -> None:
@@ -145,7 +146,7 @@ def test_conditional_create(proxy: wire.Wire, client: ApiClient) -> None:
 
     assert cost(proxy, lambda: post(patient()), 201) <= 3
     known = created(client, patient())
-    assert cost(proxy, lambda: post(known), 200) <= 3
+    assert cost(proxy, lambda: post(known), 200) <= 3 + citus.distributed()
 
 
 def test_search(proxy: wire.Wire, client: ApiClient) -> None:
