@@ -62,32 +62,47 @@ class Run:
 
     def ask(self, query: Query, **more: str) -> tuple[list[dict[str, Any]], int | None]:
         """The matches on all pages and the total, if it was asked for. Raises Refused."""
-        pairs = [*query.pairs, ("_tag", f"{TAG}|{self.name}"), *more.items()]
-        pairs += [("_sort", query.sort)] if query.sort else []
-        path = query.resource_type + "?" + "&".join(f"{quote(n, safe=':')}={quote(v, safe='')}" for n, v in pairs)
+        answer = self.first_page(query, [*query.pairs, ("_tag", f"{TAG}|{self.name}"), *more.items()])
         found: list[dict[str, Any]] = []
         total = None
-        while path:
-            answer = self.client.get(path)
+        while True:
             bundle = json.loads(answer.content)
             if answer.status_code != 200:
                 raise Refused(answer.status_code, bundle["issue"][0]["details"]["text"])
             found += [entry["resource"] for entry in bundle.get("entry", ())]
             total = bundle.get("total") if more.get("_total") == "accurate" else None
             links = {link["relation"]: link["url"] for link in bundle["link"]}
-            path = links.get("next", "").partition("/fhir/R4/")[2]
-        return found, total
+            if "next" not in links:
+                return found, total
+            answer = self.client.get("/fhir/R4" + links["next"].removeprefix(BASE_URL))
+
+    def first_page(self, query: Query, pairs: list[tuple[str, str]]) -> Any:
+        """The answer to a query: of a type, of a compartment or of the system, by GET or by POST."""
+        pairs = pairs + ([("_sort", query.sort)] if query.sort else [])
+        path = "" if len(query.types) > 1 else query.types[0]
+        if len(query.types) > 1:
+            pairs.append(("_type", ",".join(query.types)))
+        if query.patient:
+            path = f"Patient/{query.patient}/{path}"
+        text = "&".join(f"{quote(name, safe=':')}={quote(value, safe='')}" for name, value in pairs)
+        return (
+            self.client.form(f"{path}/_search".lstrip("/"), text) if query.post else self.client.get(f"{path}?{text}")
+        )
 
     def difference(self, query: Query) -> str | None:
         """What is wrong with the server's answer to a query; None if nothing is."""
         count = self.random.choice(("1000", "1000", "1000", "2", "5"))
         options = {"_count": count, **({"_total": "accurate"} if self.random.random() < 0.3 else {})}
         world = replace(self.world, now=time.time() * 1e6)
+        matches = judge(world, query.types, query.pairs)
+        if query.patient:
+            patient = next((r for r in world.of_type("Patient") if r["id"] == query.patient), None)
+            matches = [match for match in matches if patient and world.is_about(match, patient)]
         try:
             found, total = self.ask(query, **options)
         except Refused as refusal:
             return None if refusal.status == 403 and self.forbidden(query) else str(refusal)
-        expected = {resource["id"] for resource in judge(world, query.resource_type, query.pairs)}
+        expected = {resource["id"] for resource in matches}
         ids = [resource["id"] for resource in found]
         if len(ids) != len(set(ids)):
             return f"twice: {sorted(i for i in ids if ids.count(i) > 1)}"
@@ -114,7 +129,7 @@ class Patient(Run):
     def forbidden(self, query: Query) -> bool:
         """Types that are about no patient may not be searched, nor looked into by a chain or by `_has`."""
         names = " ".join(name for name, _value in query.pairs)
-        return query.resource_type not in COMPARTMENT or "." in names or "_has" in names
+        return not COMPARTMENT.keys() >= set(query.types) or "." in names or "_has" in names or bool(query.patient)
 
 
 class Refused(AssertionError):

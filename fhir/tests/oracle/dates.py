@@ -57,7 +57,9 @@ def _whole(parts: list[int]) -> Interval:
         following = (year, month + 1, 1) if len(parts) == 2 else (year + 1, 1, 1)
     if following[1] == 13:
         following = (following[0] + 1, 1, 1)
-    return micro(year, month, day), (micro(*following) if following[0] < 10000 else math.inf)
+    if following[0] == 10000:
+        return micro(year, month, day), micro(9999, 12, 31) + 24 * 3600 * SECOND
+    return micro(year, month, day), micro(*following)
 
 
 def target(value: Value) -> Interval | None:

@@ -27,20 +27,20 @@ class World:
 
     def of_patient(self, patient: Resource) -> World:
         """What a patient may see: nothing but what is in the own compartment."""
-        return replace(self, resources=[r for r in self.resources if self._is_about(r, patient)])
+        return replace(self, resources=[r for r in self.resources if self.is_about(r, patient)])
 
-    def _is_about(self, resource: Resource, patient: Resource) -> bool:
+    def is_about(self, resource: Resource, patient: Resource) -> bool:
         kind = resource["resourceType"]
         parameters = [PARAMETERS[kind][code] for code in COMPARTMENT.get(kind, ())]
         return resource is patient or any(_points_to(self, v, patient) for p in parameters for v in p.values(resource))
 
 
-def judge(world: World, resource_type: str, pairs: Sequence[tuple[str, str]]) -> list[Resource]:
-    """The resources of a type for which every parameter holds (https://hl7.org/fhir/R4/search.html#combining)."""
+def judge(world: World, types: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[Resource]:
+    """The resources of these types for which every parameter holds (https://hl7.org/fhir/R4/search.html#combining)."""
     return [
         resource
-        for resource in world.of_type(resource_type)
-        if all(holds(world, resource, name, value) for name, value in pairs)
+        for resource in world.resources
+        if resource["resourceType"] in types and all(holds(world, resource, name, value) for name, value in pairs)
     ]
 
 

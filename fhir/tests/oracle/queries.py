@@ -11,7 +11,7 @@ from typing import Any
 
 from . import dates, pools, references, texts, tokens
 from .judge import PREFIXES, Resource
-from .parameters import PARAMETERS, SYSTEMS, Parameter
+from .parameters import COMPARTMENT, PARAMETERS, SYSTEMS, Parameter
 from .values import Value, escaped, walk
 
 Pair = tuple[str, str]
@@ -23,11 +23,13 @@ CODED = ("CodeableConcept", "Coding", "Identifier")
 
 @dataclass(frozen=True)
 class Query:
-    """A search of one type; `sort` "" for none."""
+    """A search of one type or of several, of a patient's compartment where `patient` is an id; `sort` "" for none."""
 
-    resource_type: str
+    types: tuple[str, ...]
     pairs: tuple[Pair, ...]
     sort: str = ""
+    patient: str | None = None
+    post: bool = False
 
 
 class Asker:
@@ -44,10 +46,24 @@ class Asker:
         """One to three parameters, sometimes with a chain or `_has` among them, sometimes with an order."""
         r = self.random
         dice = r.random()
-        resource_type, first = self.has() if dice < 0.1 else self.chain() if dice < 0.25 else self.of_a_type()
+        if dice < 0.05:
+            return self.of_several_types()
+        resource_type, first = self.has() if dice < 0.15 else self.chain() if dice < 0.3 else self.of_a_type()
         more = [self.parameter(resource_type) for _ in range(r.choice((0, 0, 0, 1, 1, 2)))]
+        pairs = tuple(r.sample([first, *more], len(more) + 1))
         sort = self.sort(resource_type) if r.random() < 0.2 else ""
-        return Query(resource_type, tuple(r.sample([first, *more], len(more) + 1)), sort)
+        patient = r.choice(self.of_type["Patient"])["id"] if r.random() < 0.1 else None
+        if resource_type == "Patient" or resource_type not in COMPARTMENT:
+            patient = None
+        return Query((resource_type,), pairs, sort, patient, r.random() < 0.1)
+
+    def of_several_types(self) -> Query:
+        """A search of the system by parameters that all its types have, with one meaning or with several."""
+        types = self.random.sample(sorted(self.of_type), self.random.randint(2, 4))
+        shared = [p for p in PARAMETERS[types[0]].values() if all(p.code in PARAMETERS[t] for t in types)]
+        shared = [p for p in shared if all(PARAMETERS[t][p.code].type == p.type for t in types)]
+        parameter = self.random.choice(shared)
+        return Query(tuple(types), (self.asked(parameter, None),), post=self.random.random() < 0.1)
 
     def of_a_type(self) -> tuple[str, Pair]:
         resource_type = self.random.choice(sorted(self.of_type))
@@ -108,10 +124,14 @@ class Asker:
         parameter = self.random.choice([p for p in known if p.type == kind])
         if parameter.code == "_tag" and self.random.random() < 0.5:
             return self.parameter(resource_type, about)
+        return self.asked(parameter, about)
+
+    def asked(self, parameter: Parameter, about: Resource | None) -> Pair:
+        """A question by this parameter."""
         if self.random.random() < 0.08 and parameter.type != "composite":
             return f"{parameter.code}:missing", self.random.choice(("true", "false"))
         make: Callable[[Parameter, Resource], Pair] = getattr(self, parameter.type)
-        made = [make(parameter, about or self.random.choice(self.of_type[resource_type])) for _ in range(3)]
+        made = [make(parameter, about or self.random.choice(self.of_type[parameter.resource_type])) for _ in range(3)]
         modifier = made[0][0]
         alternatives = [value for name, value in made if name == modifier]
         wanted = 1 if self.random.random() < 0.75 else len(alternatives)
@@ -292,6 +312,8 @@ class Asker:
         r = self.random
         value = self.value(parameter, about)
         text = value.value if value and r.random() < 0.6 else r.choice(pools.ADDRESSES + pools.SYSTEMS[:2])
+        if value and value.type == "canonical":
+            return parameter.code, escaped(r.choice((text, text.partition("|")[0], f"{text}|9")))
         modifier = r.choice(("", "", ":below", ":above")) if text.startswith("http") else ""
         if modifier == ":below" and r.random() < 0.5:
             text = text.rpartition("/")[0]

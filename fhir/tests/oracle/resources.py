@@ -360,6 +360,8 @@ class Maker:
         if r.random() < 0.3:
             meta["security"] = [self.coding()]
         if r.random() < 0.3:
+            meta["profile"] = [f"http://profiles.example/p{r.randint(1, 2)}{r.choice(pools.VERSIONS)}"]
+        if r.random() < 0.3:
             meta["source"] = r.choice(pools.ADDRESSES)
         return meta
 
