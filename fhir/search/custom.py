@@ -1,8 +1,9 @@
 """The search parameters that clients define by storing SearchParameter resources.
 
 https://hl7.org/fhir/R4/searchparameter.html. The stored resources themselves are the registry: their number of
-versions tells every process, in one small question every CHECK_SECONDS, whether something has changed. What is remembered
-beside them, in the table custom_parameter, is only which parameters all resources have been indexed for (fhir.reindex).
+versions tells every process, in one small question every CHECK_SECONDS, whether something has changed. What is
+remembered beside them, in the table custom_parameter, is only which of them all resources are indexed for
+(fhir.reindex).
 
 A process thus knows of a definition CHECK_SECONDS after it was stored, at the latest when it prepares its next write.
 """
@@ -118,7 +119,7 @@ def _refresh() -> bool:
     with database.trips():  # none of the trips that an interaction is held to
         answers = database.batch([(_VERSION, (_TYPE,)), (_STATES, ()), (_WORK, ())])
         ((version,),), states, ((working,),) = answers
-        changed = version != _registry.version
+        changed = bool(version != _registry.version)
         if changed:
             _load(version)
         if {(name, number) for name, number, _ready in states} != _expected() and not database.in_transaction():

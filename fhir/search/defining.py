@@ -1,8 +1,8 @@
 """A SearchParameter resource → the parameters that it defines, or what is wrong with it.
 
-https://hl7.org/fhir/R4/searchparameter.html. Beyond the rules of the resource itself, a definition must be one that this
-server can keep: an expression that means something for each of its types, values that can be searched as its type asks,
-a code that means nothing else there. Otherwise it is refused as a whole, with an issue for each thing.
+https://hl7.org/fhir/R4/searchparameter.html. Beyond the rules of the resource itself, a definition must be one that
+this server can keep: an expression that means something for each of its types, values that can be searched as its type
+asks, a code that means nothing else there. Otherwise it is refused as a whole, with an issue for each thing.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def _official() -> Mapping[str, SearchParameter]:
     return {parameter.url: parameter for parameter in all_parameters()}
 
 
-def _issue(code: str, text: Any, element: str, **shown: Any) -> Issue:
-    return Issue(code, lazy_text(text, **shown), (f"SearchParameter.{element}",))
+def _issue(issue_type: str, text: Any, element: str, **shown: Any) -> Issue:
+    return Issue(issue_type, lazy_text(text, **shown), (f"SearchParameter.{element}",))
 
 
 # --- what can be said without looking at a type
@@ -105,10 +105,10 @@ def _frame(resource: Mapping[str, Any]) -> list[Issue]:
     found = []
     code, kind = resource.get("code", ""), resource.get("type", "")
     if not _CODE.fullmatch(code):
-        text = _("The code “%(code)s” cannot be written in a search: it must be a letter, then letters, digits, - or _.")
+        text = _("The code “%(code)s” cannot be written in a search: write letters, digits, - and _, a letter first.")
         found.append(_issue("value", text, "code", code=str(code)[:100]))
     if kind not in VALUES and kind != "composite":
-        text = _("Parameters of type “%(type)s” need code of their own; this server cannot serve one from a definition.")
+        text = _("A parameter of type “%(type)s” cannot be served from its definition alone.")
         found.append(_issue("not-supported", text, "type", type=str(kind)[:100]))
     if not resource.get("expression"):
         text = _("Without an expression there is nothing to search; give one, or the status “retired”.")
@@ -196,7 +196,7 @@ def _clashes(resource: Mapping[str, Any], resource_type: str, taken: Taken, issu
     official = official_parameters(resource_type).get(code)
     if official is not None:
         if official.type != resource["type"] or not _same(official, resource["expression"]):
-            text = _("%(type)s has a search parameter “%(code)s” in FHIR R4 already; it cannot mean something else here.")
+            text = _("In FHIR R4 %(type)s has a search parameter “%(code)s” already, which means something else.")
             issues.append(_issue("duplicate", text, "code", type=resource_type, code=code))
         return True
     other = taken(resource_type, code)
