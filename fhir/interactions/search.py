@@ -19,6 +19,7 @@ from fhir import bundle, citus, database, ids, json, outcome, store, summary
 from fhir.definitions.structure import TYPE_NAME, TYPE_NUMBER
 from fhir.exceptions import Issue
 from fhir.permissions import require
+from fhir.search import custom
 from fhir.search import page as paging
 from fhir.search import parse, plan, sql, statistics
 from fhir.search.include import Found, included
@@ -60,7 +61,8 @@ def search(
     asked = _asked(resource_type, pairs, context, compartment)
     rows, total = _run(asked, interaction, resource_type, compartment)
     if asked.request.counts_only:
-        return Answer(200, bundle.join("searchset", (), link=_links(asked, (), False), total=total))
+        entries = _incomplete(asked)
+        return Answer(200, bundle.join("searchset", entries, link=_links(asked, (), False), total=total))
     more = len(rows) > asked.request.count
     rows = rows[: asked.request.count]
     if asked.backwards:
@@ -72,7 +74,7 @@ def search(
 
 
 def _asked(resource_type: str | None, pairs: Pairs, context: Context, compartment: tuple[str, str] | None) -> _Search:
-    request = parse.parse(resource_type, pairs, context.scope, context.base_url, lenient=context.lenient)
+    request = parse.read(resource_type, pairs, context.scope, context.base_url, lenient=context.lenient)
     made = plan.make(request, context.scope, statistics.current(), compartment)
     path = "/".join((*(compartment or ()), resource_type or ("*" if compartment else "")))
     bound = paging.fingerprint(context.scope.user_id, path, request.kept)
@@ -171,7 +173,7 @@ def _entries(asked: _Search, rows: Sequence[Any]) -> Iterable[bytes]:
         entries += [_entry(base_url, item, "include", request.summary, ()) for item in others]
     if request.ignored:
         entries.append(_warning(asked))
-    return entries
+    return [*entries, *_incomplete(asked)]
 
 
 def _entry(base_url: str, found: Found, mode: str, wanted: str | None, elements: tuple[str, ...]) -> bytes:
@@ -187,8 +189,28 @@ def _warning(asked: _Search) -> bytes:
     text = lazy_text(
         _("These parameters are not known and were ignored: %(names)s."), names=", ".join(asked.request.ignored)
     )
-    body = json.dumps(outcome.resource([Issue("not-supported", text, severity="warning")], asked.context.language))
+    return _outcome(asked, "ignored-parameters", [Issue("not-supported", text, severity="warning")])
+
+
+def _outcome(asked: _Search, name: str, issues: Sequence[Issue]) -> bytes:
+    """An entry that speaks of the search itself (https://hl7.org/fhir/R4/search.html#outcome)."""
+    resource = outcome.resource(issues, asked.context.language)
+    body = json.dumps({"resourceType": resource.pop("resourceType"), "id": name, **resource})
     return b'{"resource":' + body + b',"search":{"mode":"outcome"}}'
+
+
+def _incomplete(asked: _Search) -> list[bytes]:
+    """A warning where a parameter that a client defined is not indexed for all resources yet."""
+    found = custom.incomplete(asked.request.custom)
+    if not found:
+        return []
+    text = _("The search parameter “%(code)s” is being built: %(percent)s %% of the records are indexed for it so far, "
+             "and the others are not found.")  # fmt: skip
+    shares = custom.progress(found)
+    issues = [
+        Issue("incomplete", lazy_text(text, code=p.code, percent=shares[custom.name_of(p)]), (p.code,), "warning") for p in found
+    ]
+    return [_outcome(asked, "incomplete-index", issues)]
 
 
 def _query(path: str, pairs: Pairs) -> str:

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from accounts.scopes import Scope
+from django.utils.translation import gettext_lazy as _
 
-from . import parse, plan, sql, statistics
+from accounts.scopes import Scope
+from accounts.texts import lazy_text
+from fhir.exceptions import Unavailable
+
+from . import custom, parse, plan, sql, statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +30,13 @@ def find_statement(
 ) -> sql.Statement:
     """The statement that finds at most `limit` resources, for `matches`. Raises InvalidRequest, Forbidden.
 
-    It contains what the caller may see. Nothing is lenient here: a condition that is not understood must not match.
+    It contains what the caller may see. Nothing is lenient here: a condition that is not understood must not match,
+    and one that cannot see all resources yet is not asked (Unavailable).
     """
-    request = parse.parse(resource_type, pairs, scope, base_url)
+    request = parse.read(resource_type, pairs, scope, base_url)
+    for parameter in custom.incomplete(request.custom):
+        text = _("Not all records are indexed for the search parameter “%(code)s” yet, which a condition needs.")
+        raise Unavailable(lazy_text(text, code=parameter.code))
     return sql.page(plan.make(request, scope, statistics.current()), limit, body=False)
 
 

@@ -14,7 +14,8 @@ from fhir import summary
 from fhir.definitions.structure import RESOURCE_TYPES, TYPE_NUMBER
 from fhir.exceptions import InvalidRequest
 
-from .catalogue import parameters, patient_decides
+from . import custom
+from .catalogue import Parameter, parameters, patient_decides
 from .clauses import Clause
 from .conditions import Reader, UnknownParameter, clause, common, values_of
 from .parameters.reference import patient_of
@@ -40,6 +41,23 @@ class _Draft:
     includes: list[Include] = field(default_factory=list)
     kept: list[tuple[str, str]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    custom: list[Parameter] = field(default_factory=list)
+
+
+def read(
+    resource_type: str | None, pairs: Pairs, scope: Scope, base_url: str, *, lenient: bool = False
+) -> SearchRequest:
+    """As `parse`, by the parameters that clients have defined up to now: what is not known is looked up anew."""
+    custom.refresh()
+    try:
+        request = parse(resource_type, pairs, scope, base_url, lenient=lenient)
+    except InvalidRequest:
+        if not custom.refresh(now=True):
+            raise
+        return parse(resource_type, pairs, scope, base_url, lenient=lenient)
+    if request.ignored and custom.refresh(now=True):
+        return parse(resource_type, pairs, scope, base_url, lenient=lenient)
+    return request
 
 
 def parse(
@@ -65,6 +83,7 @@ def parse(
             continue
         if name != "_cursor":
             draft.kept.append((name, value))
+    draft.custom += reader.custom
     return _finished(draft)
 
 
@@ -156,7 +175,16 @@ def _finished(draft: _Draft) -> SearchRequest:
         cursor=result.get("_cursor"),
         kept=tuple(draft.kept),
         ignored=tuple(draft.ignored),
+        custom=tuple(draft.custom + _custom(draft, result.get("_sort"))),
     )
+
+
+def _custom(draft: _Draft, sort: str | None) -> list[Parameter]:
+    """Parameters of clients that `_sort` and `_revinclude` look up in the index."""
+    named = [(kind, key.code) for key in _sort(sort, draft.types) for kind in draft.types]
+    named += [(include.source, include.code) for include in draft.includes if include.reverse]
+    known = [parameters(kind).get(code) for kind, code in named if kind in TYPE_NUMBER]
+    return [parameter for parameter in known if parameter is not None and parameter.custom]
 
 
 def _count(value: str | None) -> int:

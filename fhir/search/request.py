@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .catalogue import Parameter
 from .clauses import Clause
 
 TOTALS = ("none", "estimate", "accurate")
@@ -36,7 +37,8 @@ class SearchRequest:
     """A parsed search. `types` () means a search of nothing that the caller may see.
 
     `chart` is the id of the Patient who decides the place of every match, where that is known from a parameter;
-    `kept` are the parameters that were understood, for the self link; `ignored` those that were not.
+    `kept` are the parameters that were understood, for the self link; `ignored` those that were not; `custom` are the
+    parameters of clients that the search depends on.
     """
 
     types: tuple[str, ...]
@@ -51,6 +53,7 @@ class SearchRequest:
     cursor: str | None
     kept: tuple[tuple[str, str], ...]
     ignored: tuple[str, ...]
+    custom: tuple[Parameter, ...] = ()
 
     @property
     def counts_only(self) -> bool:
