@@ -201,3 +201,17 @@ def check(resource: Mapping[str, Any]) -> None:
     }
     defining.define(resource, lambda kind, code: taken.get((kind, code)), _registry.by_url)
     watch()
+
+
+_PROGRESS = """SELECT p.name, coalesce(max(least(99, 100 * s.seen / greatest(1, j.total))), 0)::int
+ FROM custom_parameter p
+ LEFT JOIN reindex_job j ON j.finished IS NULL AND j.total IS NOT NULL AND p.name = ANY(j.parameters)
+ LEFT JOIN (SELECT job, sum(seen) AS seen FROM reindex_range GROUP BY job) s ON s.job = j.id
+ WHERE p.name = ANY(%s::text[]) GROUP BY p.name"""
+
+
+def progress(parameters: Iterable[Parameter]) -> dict[str, int]:
+    """How many of a hundred resources are indexed for each of these custom parameters, by its name."""
+    names = [name_of(parameter) for parameter in parameters]
+    found = dict(database.fetch(_PROGRESS, (names,)))
+    return {name: found.get(name, 0) for name in names}
