@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes fhir/definitions/r4.json.gz from the official package hl7.fhir.r4.core 4.0.1.
+"""Writes the committed tables of fhir/definitions from the official package hl7.fhir.r4.core 4.0.1.
 
-    python scripts/generate_definitions.py PACKAGE.tgz [OUTPUT]
+    python scripts/generate_definitions.py PACKAGE.tgz [FOLDER]
 
-The output holds facts only (names, cardinalities, types, rules, codes), no prose. The same package gives the same
-bytes. The shape of the table is described in fhir/definitions/table.py, which reads it.
+They hold facts only (names, cardinalities, types, rules, codes), no prose. The same package gives the same bytes.
+r4.json.gz is described in fhir/definitions/table.py, which reads it, and terminology.ndjson.gz, all ValueSets and
+CodeSystems, in fhir/definitions/terminology.py.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Json = dict[str, Any]
 CANONICAL = "http://hl7.org/fhir/StructureDefinition/"
 REGEX = CANONICAL + "regex"
 FHIR_TYPE = CANONICAL + "structuredefinition-fhir-type"
-OUTPUT = Path(__file__).resolve().parent.parent / "fhir" / "definitions" / "r4.json.gz"
+FOLDER = Path(__file__).resolve().parent.parent / "fhir" / "definitions"
 EVERYWHERE = {"ele-1", "ext-1"}  # carried by every element of every snapshot; kept where they are defined
 
 
@@ -211,11 +212,80 @@ def operations(found: list[Json]) -> list[Json]:
     ]
 
 
-def generate(package_file: Path) -> bytes:
-    package = read_package(package_file)
+# --- terminology: what decides membership and hierarchy; words do not
+
+CODE_SYSTEM = ("resourceType", "url", "version", "status", "content", "caseSensitive", "hierarchyMeaning")
+VALUE_SET = ("resourceType", "url", "version", "status")
+EXPANDED = ("total", "offset")
+SELECTED = ("system", "version", "valueSet", "filter")
+
+
+def kept(resource: Json, names: tuple[str, ...]) -> Json:
+    return {name: resource[name] for name in names if name in resource}
+
+
+def concept_tree(concepts: list[Json]) -> list[Json]:
+    found = []
+    for concept in concepts:
+        row: Json = {"code": concept["code"]}
+        if "property" in concept:
+            row["property"] = concept["property"]
+        if "concept" in concept:
+            row["concept"] = concept_tree(concept["concept"])
+        found.append(row)
+    return found
+
+
+def code_system(resource: Json) -> Json:
+    row = kept(resource, CODE_SYSTEM)
+    if "property" in resource:
+        row["property"] = [kept(p, ("code", "uri", "type")) for p in resource["property"]]
+    if "concept" in resource:
+        row["concept"] = concept_tree(resource["concept"])
+    return row
+
+
+def selection(include: Json) -> Json:
+    row = kept(include, SELECTED)
+    if "concept" in include:
+        row["concept"] = [{"code": c["code"]} for c in include["concept"]]
+    return row
+
+
+def expanded(contains: list[Json]) -> list[Json]:
+    found = []
+    for item in contains:
+        row = kept(item, ("system", "version", "code", "abstract", "inactive"))
+        if "contains" in item:
+            row["contains"] = expanded(item["contains"])
+        found.append(row)
+    return found
+
+
+def value_set(resource: Json) -> Json:
+    row = kept(resource, VALUE_SET)
+    if "compose" in resource:
+        compose = resource["compose"]
+        row["compose"] = kept(compose, ("lockedDate", "inactive"))
+        for side in ("include", "exclude"):
+            if side in compose:
+                row["compose"][side] = [selection(i) for i in compose[side]]
+    if "expansion" in resource:
+        row["expansion"] = kept(resource["expansion"], EXPANDED)
+        row["expansion"]["contains"] = expanded(resource["expansion"].get("contains", []))
+    return row
+
+
+def terminology(package: dict[str, list[Json]]) -> bytes:
+    rows = [code_system(c) for c in sorted(package["CodeSystem"], key=lambda c: str(c["url"]))]
+    rows += [value_set(v) for v in sorted(package["ValueSet"], key=lambda v: str(v["url"]))]
+    return packed(b"".join(text(row) + b"\n" for row in rows))
+
+
+def table(package: dict[str, list[Json]]) -> bytes:
     types = structures(package["StructureDefinition"])
     sets, systems = value_sets(package, types)
-    table = {
+    found = {
         "version": "4.0.1",
         "types": types,
         "search": search_parameters(package["SearchParameter"]),
@@ -224,20 +294,29 @@ def generate(package_file: Path) -> bytes:
         "code_systems": systems,
         "operations": operations(package["OperationDefinition"]),
     }
-    text = json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()
-    packed = io.BytesIO()
-    with gzip.GzipFile(fileobj=packed, mode="wb", filename="", mtime=0, compresslevel=9) as out:
-        out.write(text)
-    return packed.getvalue()
+    return packed(text(found))
+
+
+def text(value: Json) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def packed(data: bytes) -> bytes:
+    file = io.BytesIO()
+    with gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0, compresslevel=9) as out:
+        out.write(data)
+    return file.getvalue()
 
 
 def main(arguments: list[str]) -> int:
     if not 1 <= len(arguments) <= 2:
         print(__doc__, file=sys.stderr)
         return 2
-    output = Path(arguments[1]) if len(arguments) == 2 else OUTPUT
-    output.write_bytes(generate(Path(arguments[0])))
-    print(f"{output}: {output.stat().st_size} bytes")
+    package = read_package(Path(arguments[0]))
+    folder = Path(arguments[1]) if len(arguments) == 2 else FOLDER
+    for name, data in (("r4.json.gz", table(package)), ("terminology.ndjson.gz", terminology(package))):
+        (folder / name).write_bytes(data)
+        print(f"{folder / name}: {len(data)} bytes")
     return 0
 
 
