@@ -19,9 +19,8 @@ from fhir import bundle, citus, database, ids, json, outcome, store, summary
 from fhir.definitions.structure import TYPE_NAME, TYPE_NUMBER
 from fhir.exceptions import Issue
 from fhir.permissions import require
-from fhir.search import custom
+from fhir.search import custom, parse, plan, sql, statistics
 from fhir.search import page as paging
-from fhir.search import parse, plan, sql, statistics
 from fhir.search.include import Found, included
 from fhir.search.page import Position
 from fhir.search.request import SearchRequest
@@ -61,8 +60,8 @@ def search(
     asked = _asked(resource_type, pairs, context, compartment)
     rows, total = _run(asked, interaction, resource_type, compartment)
     if asked.request.counts_only:
-        entries = _incomplete(asked)
-        return Answer(200, bundle.join("searchset", entries, link=_links(asked, (), False), total=total))
+        warnings = _incomplete(asked)
+        return Answer(200, bundle.join("searchset", warnings, link=_links(asked, (), False), total=total))
     more = len(rows) > asked.request.count
     rows = rows[: asked.request.count]
     if asked.backwards:
@@ -208,7 +207,8 @@ def _incomplete(asked: _Search) -> list[bytes]:
              "and the others are not found.")  # fmt: skip
     shares = custom.progress(found)
     issues = [
-        Issue("incomplete", lazy_text(text, code=p.code, percent=shares[custom.name_of(p)]), (p.code,), "warning") for p in found
+        Issue("incomplete", lazy_text(text, code=p.code, percent=shares[custom.name_of(p)]), (p.code,), "warning")
+        for p in found
     ]
     return [_outcome(asked, "incomplete-index", issues)]
 
