@@ -24,7 +24,10 @@ _TICK = timedelta(milliseconds=1)
 
 @dataclass(slots=True)
 class Current:
-    """The newest version of a resource as the store has it; `body` is None for a deletion, or where not asked for."""
+    """The newest version of a resource as the store has it; `body` is None for a deletion, or where not asked for.
+
+    `row` is the transaction that last touched its row, where one statement supersedes it (see `_supersede_sql`).
+    """
 
     bucket: int
     version: int
@@ -33,6 +36,7 @@ class Current:
     deleted: bool
     pat: int | None
     body: str | None = None
+    row: str | None = None
 
 
 @dataclass(slots=True)
@@ -69,18 +73,23 @@ def now(after: datetime | None = None) -> datetime:
 
 # --- reading what is there
 
-_CURRENT = """SELECT r.bucket, r.version, r.updated, r.method, r.deleted, r.pat, {body}
+_CURRENT = """SELECT r.bucket, r.version, r.updated, r.method, r.deleted, r.pat, {body}, {row}
  FROM resource r {join} WHERE r.bucket = %s AND r.type = %s AND r.id = %s"""
 _BODY_JOIN = "LEFT JOIN content c ON c.bucket = %s AND c.type = r.type AND c.id = r.id"
-_HEAD_SQL = _CURRENT.format(body="NULL", join="")
-_WHOLE_SQL = _CURRENT.format(body="c.body", join=_BODY_JOIN)
+_ROW = "r.xmin::text"  # Citus does not send this to its shards, and does not need it: fhir.store_routed
 _LOCATOR_SQL = "SELECT target FROM locator WHERE bucket = %s AND type = %s AND id = %s"
 
 
 def head_statement(bucket: int, type_number: int, resource_id: str, *, body: bool) -> Statement:
     """The statement that reads Current's fields at a bucket."""
     key = (bucket, type_number, resource_id)
-    return (_WHOLE_SQL, (bucket, *key)) if body else (_HEAD_SQL, key)
+    return _current_sql(body, citus.distributed()), (bucket, *key) if body else key
+
+
+@cache
+def _current_sql(body: bool, distributed: bool) -> str:
+    row = "NULL" if distributed else _ROW
+    return _CURRENT.format(body="c.body" if body else "NULL", row=row, join=_BODY_JOIN if body else "")
 
 
 def locator_statement(type_number: int, resource_id: str) -> Statement:
@@ -164,11 +173,18 @@ def update_resource(deletion: bool) -> str:
  WHERE {AT_KEY} AND version = %(pv)s RETURNING 1"""
 
 
+_UNTOUCHED = " AND xmin::text = COALESCE(%(row)s, xmin::text) RETURNING"
+
+
 @cache
 def _supersede_sql(filled: tuple[str, ...], deletion: bool, revival: bool) -> str:
-    """The guarded update: it does nothing, and stores no audit row, unless the previous version is still the newest."""
+    """The guarded update: it does nothing, and stores no audit row, unless the previous version is still the newest.
+
+    Nor if the row of that version has been touched since: what fhir.store_index writes while this statement waits for
+    the row is newer than its snapshot, so that it would leave index rows standing that it does not see.
+    """
     parts = [
-        f"u AS ({update_resource(deletion)})",
+        f"u AS ({update_resource(deletion).replace(' RETURNING', _UNTOUCHED)})",
         f"""h AS (INSERT INTO history (bucket, type, id, version, updated, method, pat, body)
  SELECT {KEY}, %(pv)s::int, %(pu)s::timestamptz, %(pm)s::smallint, %(pp)s::bigint,
  (SELECT body FROM content WHERE {AT_KEY}) FROM u)""",
@@ -215,7 +231,7 @@ def parameters(write: Write, audit_row: recorder.Row) -> dict[str, Any]:
         values |= {"strings0": array(params), "strings1": list(folded), "strings2": list(exact)}
     if write.previous is not None:
         before = write.previous
-        values |= {"pv": before.version, "pu": before.updated, "pm": before.method, "pp": before.pat}
+        values |= {"pv": before.version, "pu": before.updated, "pm": before.method, "pp": before.pat, "row": before.row}
     for number, value in enumerate(audit_row):
         values[f"a{number}"] = value
     return values

@@ -14,6 +14,7 @@ from accounts import tokens
 from clinical_records.testing import ApiClient
 from fhir import citus
 from fhir.database import trips
+from fhir.search import custom
 
 from . import wire
 
@@ -36,8 +37,10 @@ def proxy(database: None) -> Iterator[wire.Wire]:
 
 @pytest.fixture
 def client(api: Callable[..., ApiClient], monkeypatch: pytest.MonkeyPatch) -> ApiClient:
-    """Logged in, and not asked again during the test whether it still is."""
+    """Logged in, and not asked again during the test whether it still is, nor for new search parameters."""
     monkeypatch.setattr(tokens, "RECHECK_SECONDS", 3600.0)
+    monkeypatch.setattr(custom, "CHECK_SECONDS", 3600.0)
+    monkeypatch.setattr(custom, "_next_check", 0.0)
     return api()
 
 
