@@ -99,22 +99,20 @@ class _Where:
         """
         if limits.start is None and limits.end is None:
             return
-        row = (
-            f"SELECT FROM range_index d WHERE d.bucket = {bucket} AND d.type = r.type AND d.id = r.id"
-            " AND d.param = ANY(%(dates)s::int[])"
-        )
-        within = ["r.sdate > '-Infinity'"]
-        overlaps = ""
+        within, overlaps = ["r.sdate > '-Infinity'"], []
         if limits.start is not None:
             within.append("r.sdate >= %(start)s::float8")
-            overlaps += " AND d.hi > %(start)s::float8"
+            overlaps.append("d.hi > %(start)s::float8")
         if limits.end is not None:
             within.append("r.sdate < %(end)s::float8")
-            overlaps += " AND d.lo < %(end)s::float8"
-        self.add(
-            f"(({' AND '.join(within)}) OR EXISTS ({row}{overlaps}) OR NOT EXISTS ({row}))",
-            dates=_date_columns(), start=limits.start, end=limits.end,
-        )  # fmt: skip
+            overlaps.append("d.lo < %(end)s::float8")
+        # An aggregate, because the planner would gather the dates of all charts for an EXISTS.
+        rows = (
+            f"SELECT bool_or({' AND '.join(overlaps)}) FROM range_index d WHERE d.bucket = {bucket}"
+            " AND d.type = r.type AND d.id = r.id AND d.param = ANY(%(dates)s::int[])"
+        )
+        condition = f"(({' AND '.join(within)}) OR COALESCE(({rows}), true))"
+        self.add(condition, dates=_date_columns(), start=limits.start, end=limits.end)
 
     def policy(self, limits: Limits) -> None:
         if limits.policy is not None:
