@@ -188,13 +188,12 @@ def _warning(asked: _Search) -> bytes:
     text = lazy_text(
         _("These parameters are not known and were ignored: %(names)s."), names=", ".join(asked.request.ignored)
     )
-    return _outcome(asked, "ignored-parameters", [Issue("not-supported", text, severity="warning")])
+    return _outcome(asked, [Issue("not-supported", text, severity="warning")])
 
 
-def _outcome(asked: _Search, name: str, issues: Sequence[Issue]) -> bytes:
+def _outcome(asked: _Search, issues: Sequence[Issue], **head: str) -> bytes:
     """An entry that speaks of the search itself (https://hl7.org/fhir/R4/search.html#outcome)."""
-    resource = outcome.resource(issues, asked.context.language)
-    body = json.dumps({"resourceType": resource.pop("resourceType"), "id": name, **resource})
+    body = json.dumps({"resourceType": "OperationOutcome", **head, **outcome.resource(issues, asked.context.language)})
     return b'{"resource":' + body + b',"search":{"mode":"outcome"}}'
 
 
@@ -210,7 +209,7 @@ def _incomplete(asked: _Search) -> list[bytes]:
         Issue("incomplete", lazy_text(text, code=p.code, percent=shares[custom.name_of(p)]), (p.code,), "warning")
         for p in found
     ]
-    return [_outcome(asked, "incomplete-index", issues)]
+    return [_outcome(asked, issues, id="incomplete-index")]
 
 
 def _query(path: str, pairs: Pairs) -> str:

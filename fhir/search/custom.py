@@ -213,5 +213,5 @@ _PROGRESS = """SELECT p.name, coalesce(max(least(99, 100 * s.seen / greatest(1, 
 def progress(parameters: Iterable[Parameter]) -> dict[str, int]:
     """How many of a hundred resources are indexed for each of these custom parameters, by its name."""
     names = [name_of(parameter) for parameter in parameters]
-    found: dict[str, int] = dict(database.fetch(_PROGRESS, (names,)))  # type: ignore[arg-type]
+    found: dict[str, int] = dict(database.fetch(_PROGRESS, (names,)))
     return {name: found.get(name, 0) for name in names}
