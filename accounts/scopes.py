@@ -133,10 +133,14 @@ def _each(context: str, types: Iterable[str], letters: str) -> tuple[Permission,
     return tuple(Permission(context, name, letters) for name in sorted(types))
 
 
-# AuditEvent says who looked at what: it is for auditors, not for those who are recorded in it.
+# AuditEvent says who looked at what: it is for auditors, not for those who are recorded in it. SearchParameter changes
+# what every search and every write does: those who run the server define them.
 _ROLE_PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     Role.ADMINISTRATOR.value: parse_scopes("user/*.cruds"),
-    Role.PRACTITIONER.value: _each("user", _KNOWN_TYPES - {"AuditEvent"}, LETTERS),
+    Role.PRACTITIONER.value: (
+        *_each("user", _KNOWN_TYPES - {"AuditEvent", "SearchParameter"}, LETTERS),
+        *parse_scopes("user/SearchParameter.rs"),
+    ),
     Role.PATIENT.value: _each("patient", patient_compartment_types() - {"AuditEvent"}, "rs"),
     Role.AUDITOR.value: parse_scopes("user/AuditEvent.rs user/Provenance.rs"),
 }

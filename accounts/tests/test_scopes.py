@@ -74,9 +74,11 @@ def test_administrators_may_everything() -> None:
     assert scope.compartment is None
 
 
-def test_practitioners_may_everything_but_audit_events() -> None:
+def test_practitioners_may_everything_but_audit_events_and_new_search_parameters() -> None:
     scope = scope_for(user_id="1", username="a", role="practitioner", fhir_user="Practitioner/1")
-    assert all(scope.types(letter) == frozenset(RESOURCE_TYPES) - {"AuditEvent"} for letter in LETTERS)
+    assert all(scope.types(letter) == frozenset(RESOURCE_TYPES) - {"AuditEvent"} for letter in "rs")
+    changeable = frozenset(RESOURCE_TYPES) - {"AuditEvent", "SearchParameter"}
+    assert all(scope.types(letter) == changeable for letter in "cud")
     assert scope.compartment is None
 
 
