@@ -34,8 +34,8 @@ _UPDATE_RESOURCES = f"""UPDATE resource r SET version = x.version, updated = x.u
  deleted = x.deleted, pat = x.pat, sdate = x.sdate, present = x.present, terms = {_TERMS}
  FROM {_X} WHERE r.bucket = x.bucket AND r.type = x.type AND r.id = x.id"""
 
-_KEYS = "unnest(%s::int[], %s::smallint[], %s::text[]) AS k(bucket, type, id)"
-_ON_KEYS = "r.bucket = k.bucket AND r.type = k.type AND r.id = k.id"
+KEYS = "unnest(%s::int[], %s::smallint[], %s::text[]) AS k(bucket, type, id)"
+ON_KEYS = "r.bucket = k.bucket AND r.type = k.type AND r.id = k.id"
 _INSERT_CONTENTS = """INSERT INTO content (bucket, type, id, body)
  SELECT * FROM unnest(%s::int[], %s::smallint[], %s::text[], %b::text[])"""
 _UPDATE_CONTENTS = """UPDATE content r SET body = x.body
@@ -43,7 +43,7 @@ _UPDATE_CONTENTS = """UPDATE content r SET body = x.body
  WHERE r.bucket = x.bucket AND r.type = x.type AND r.id = x.id"""
 _INSERT_HISTORY = "INSERT INTO history (bucket, type, id, version, updated, method, pat, body)"
 _STORED = f"""FROM resource r LEFT JOIN content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id
- JOIN {_KEYS} ON r.bucket = k.bucket AND r.type = k.type AND r.id = k.id WHERE true"""
+ JOIN {KEYS} ON r.bucket = k.bucket AND r.type = k.type AND r.id = k.id WHERE true"""
 _SUPERSEDED = f"""{_INSERT_HISTORY}
  SELECT r.bucket, r.type, r.id, r.version, r.updated, r.method, r.pat, c.body {_STORED}"""
 _TARGETS = "unnest(%s::int[], %s::smallint[], %s::text[], %s::int[]) AS x(bucket, type, id, target)"
@@ -58,7 +58,7 @@ _LOCATORS = """INSERT INTO locator (bucket, type, id, target)
  SELECT * FROM unnest(%s::int[], %s::smallint[], %s::text[], %s::int[])"""
 _RELOCATE = _LOCATORS + " ON CONFLICT (bucket, type, id) DO UPDATE SET target = excluded.target"
 
-_INDEX_TABLES = (
+INDEX_TABLES = (
     ("range_index", "ranges", "param, unit, lo, hi", "%s::int[], %s::bigint[], %s::float8[], %s::float8[]"),
     ("string_index", "strings", "param, value, exact", "%s::int[], %b::text[], %b::text[]"),
     ("code_value_index", "code_values", "code, unit, lo, hi", "%s::bigint[], %s::bigint[], %s::float8[], %s::float8[]"),
@@ -66,7 +66,7 @@ _INDEX_TABLES = (
 
 
 def _delete(table: str, keys: Sequence[Any]) -> Statement:
-    return f"DELETE FROM {table} r USING {_KEYS} WHERE {_ON_KEYS}", keys
+    return f"DELETE FROM {table} r USING {KEYS} WHERE {ON_KEYS}", keys
 
 
 def _keys(writes: Sequence[Write], *, at_previous: bool = False) -> list[Any]:
@@ -96,7 +96,7 @@ def _resource_rows(writes: Sequence[Write]) -> list[Any]:
 def _index_statements(writes: Iterable[Write]) -> list[Statement]:
     statements: list[Statement] = []
     kept = list(writes)
-    for table, attribute, columns, arrays in _INDEX_TABLES:
+    for table, attribute, columns, arrays in INDEX_TABLES:
         numbered = [(w, n, row) for w in kept for n, row in enumerate(getattr(w.rows, attribute), 1)]
         if not numbered:
             continue
@@ -157,7 +157,7 @@ def _superseding(stay: Sequence[Write], bucket: int | None) -> list[Statement]:
         (_UPDATE_RESOURCES, _resource_rows(stay)),
         *_contents(_UPDATE_CONTENTS, [w for w in kept if w.previous and not w.previous.deleted]),
         *([_delete("content", _keys(gone))] if gone else []),
-        *(_delete(table, keys) for table, *_ in _INDEX_TABLES),
+        *(_delete(table, keys) for table, *_ in INDEX_TABLES),
     ]
     revived = [w for w in kept if w.previous and w.previous.deleted]
     return [*_within(bucket, touching), *_contents(_INSERT_CONTENTS, revived)]
@@ -169,7 +169,7 @@ def _leaving(moved: Sequence[Write], bucket: int | None) -> list[Statement]:
     touching = [
         (_MOVE_SUPERSEDED, [*old, targets]),
         (_MOVE_HISTORY, [*old, targets]),
-        *(_delete(table, old) for table in ("history", "content", "resource", *(t for t, *_ in _INDEX_TABLES))),
+        *(_delete(table, old) for table in ("history", "content", "resource", *(t for t, *_ in INDEX_TABLES))),
     ]
     return _within(bucket, touching)
 
@@ -207,7 +207,7 @@ def _audit(rows: Sequence[recorder.Row]) -> list[Statement]:
 
 
 _LOCK = f"""SELECT r.bucket, r.version, r.updated, r.method, r.deleted, r.pat, NULL, r.type, r.id
- FROM resource r JOIN {_KEYS} ON {_ON_KEYS} WHERE true"""
+ FROM resource r JOIN {KEYS} ON {ON_KEYS} WHERE true"""
 _IN_ORDER = " ORDER BY r.bucket, r.type, r.id FOR UPDATE OF r"
 
 
@@ -238,7 +238,7 @@ def move(write: Write, audit_row: recorder.Row) -> None:
         transaction.commit(statements([write], [audit_row]))
 
 
-_RESOURCES_THERE = f"SELECT r.type, r.id FROM resource r JOIN {_KEYS} ON {_ON_KEYS} WHERE r.bucket = ANY(%s::int[])"
+_RESOURCES_THERE = f"SELECT r.type, r.id FROM resource r JOIN {KEYS} ON {ON_KEYS} WHERE r.bucket = ANY(%s::int[])"
 _LOCATORS_THERE = _RESOURCES_THERE.replace("FROM resource", "FROM locator")
 
 
