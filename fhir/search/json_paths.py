@@ -57,7 +57,8 @@ def _ends(fhir_type: str) -> tuple[str, ...]:
     if fhir_type == "Extension":
         ends = ((name, end) for name in _EXTENSION_VALUES for end in _ENDS.get(name, ("",)))
         return tuple(f'."value{name}"{end}' for name, end in ends)
-    return _ENDS.get(fhir_type, ("",))
+    # Of a primitive that repeats, the items; one alone is its own item.
+    return _ENDS.get(fhir_type, ("[*]",))
 
 
 def _places(node: Expression, root: list[Place]) -> list[Place]:

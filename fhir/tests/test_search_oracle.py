@@ -101,7 +101,7 @@ class Run:
         try:
             found, total = self.ask(query, **options)
         except Refused as refusal:
-            return None if refusal.status == 403 and self.forbidden(query) else str(refusal)
+            return None if self.forbidden(query) else str(refusal)
         expected = {resource["id"] for resource in matches}
         ids = [resource["id"] for resource in found]
         if len(ids) != len(set(ids)):
@@ -127,7 +127,8 @@ class Patient(Run):
         self.world = run.world.of_patient(chosen)
 
     def forbidden(self, query: Query) -> bool:
-        """Types that are about no patient may not be searched, nor looked into by a chain or by `_has`."""
+        """Types that are about no patient may not be searched, nor looked into by a chain or by `_has`: 403, or 400
+        where of the types that a link may lead to only forbidden ones have what follows."""
         names = " ".join(name for name, _value in query.pairs)
         return not COMPARTMENT.keys() >= set(query.types) or "." in names or "_has" in names or bool(query.patient)
 

@@ -430,7 +430,7 @@ SYSTEMS = {
     ("Patient", "gender"): "http://hl7.org/fhir/administrative-gender",
     ("Practitioner", "gender"): "http://hl7.org/fhir/administrative-gender",
     ("RelatedPerson", "gender"): "http://hl7.org/fhir/administrative-gender",
-    ("Patient", "address-use"): "http://hl7.org/fhir/address-use",
+    **{(name, "address-use"): "http://hl7.org/fhir/address-use" for name, text in TYPES.items() if ADDRESS in text},
     ("Observation", "status"): "http://hl7.org/fhir/observation-status",
     ("Encounter", "status"): "http://hl7.org/fhir/encounter-status",
     ("DiagnosticReport", "status"): "http://hl7.org/fhir/diagnostic-report-status",

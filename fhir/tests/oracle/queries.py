@@ -32,6 +32,11 @@ class Query:
     post: bool = False
 
 
+def _alike(one: Parameter, other: Parameter) -> bool:
+    """Whether what can be asked of one parameter can be asked of the other: |code, say, is for those with systems."""
+    return one.type == other.type and {kind for _, kind in one.sources} == {kind for _, kind in other.sources}
+
+
 class Asker:
     """Makes queries about the resources of a run."""
 
@@ -61,7 +66,7 @@ class Asker:
         """A search of the system by parameters that all its types have, with one meaning or with several."""
         types = self.random.sample(sorted(self.of_type), self.random.randint(2, 4))
         shared = [p for p in PARAMETERS[types[0]].values() if all(p.code in PARAMETERS[t] for t in types)]
-        shared = [p for p in shared if all(PARAMETERS[t][p.code].type == p.type for t in types)]
+        shared = [p for p in shared if all(_alike(p, PARAMETERS[t][p.code]) for t in types)]
         parameter = self.random.choice(shared)
         return Query(tuple(types), (self.asked(parameter, None),), post=self.random.random() < 0.1)
 
