@@ -25,7 +25,7 @@ from .request import TOTALS, Include, SearchRequest, Sort
 Pairs = Sequence[tuple[str, str]]
 
 # Parameters that shape the answer. Each is understood once; a second one is refused.
-RESULT = ("_sort", "_count", "_total", "_summary", "_elements", "_cursor", "_contained", "_containedType")
+RESULT = ("_sort", "_count", "_total", "_summary", "_elements", "_cursor", "_contained", "_containedType", "_explain")
 _INCLUDES = {"_include": False, "_revinclude": True}
 _GENERAL = ("_format", "_pretty")
 
@@ -173,6 +173,7 @@ def _finished(draft: _Draft) -> SearchRequest:
         elements=elements,
         includes=tuple(draft.includes),
         cursor=result.get("_cursor"),
+        explain=_explain(result.get("_explain")),
         kept=tuple(draft.kept),
         ignored=tuple(draft.ignored),
         custom=tuple(draft.custom + _custom(draft, result.get("_sort"))),
@@ -185,6 +186,12 @@ def _custom(draft: _Draft, sort: str | None) -> list[Parameter]:
     named += [(include.source, include.code) for include in draft.includes if include.reverse]
     known = [parameters(kind).get(code) for kind, code in named if kind in TYPE_NUMBER]
     return [parameter for parameter in known if parameter is not None and parameter.custom]
+
+
+def _explain(value: str | None) -> bool:
+    if value not in (None, "true", "false"):
+        raise bad_value("_explain", str(value), _("“%(code)s” is true or false, not “%(value)s”."))
+    return value == "true"
 
 
 def _count(value: str | None) -> int:

@@ -51,6 +51,7 @@ class SearchRequest:
     elements: tuple[str, ...]
     includes: tuple[Include, ...]
     cursor: str | None
+    explain: bool
     kept: tuple[tuple[str, str], ...]
     ignored: tuple[str, ...]
     custom: tuple[Parameter, ...] = ()
