@@ -121,7 +121,7 @@ def _patients(resource: dict[str, Any], context: Context) -> list[str]:
 
 def _filled(write: Write, resource: dict[str, Any], context: Context) -> Write:
     stamped = stamp(resource, write)
-    custom.refresh()
+    custom.refresh(context.base_url)
     write.rows = extract.index(stamped, context.base_url)
     write.body = json.dumps(stamped).decode()
     return write
@@ -148,7 +148,7 @@ def checked(resource: dict[str, Any], context: Context, *, mode: str) -> dict[st
     """The resource, if it keeps the rules of FHIR. Raises Unprocessable with all that is wrong."""
     check(resource, mode=mode, base_url=context.base_url)
     if resource["resourceType"] == "SearchParameter":
-        custom.check(resource)
+        custom.check(resource, context.base_url)
     return resource
 
 

@@ -48,7 +48,7 @@ def read(
     resource_type: str | None, pairs: Pairs, scope: Scope, base_url: str, *, lenient: bool = False
 ) -> SearchRequest:
     """As `parse`, by the parameters that clients have defined up to now: what is not known is looked up anew."""
-    custom.refresh()
+    custom.refresh(base_url)
     try:
         request = parse(resource_type, pairs, scope, base_url, lenient=lenient)
     except InvalidRequest:
