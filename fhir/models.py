@@ -179,13 +179,15 @@ class CustomParameter(models.Model):
     """A search parameter that a stored SearchParameter defines for one type, and whether all resources are indexed.
 
     `name` is "Type.code~fingerprint" (fhir.search.custom), `version` that of the SearchParameter, `since` when the
-    server took notice of it, `ready_at` when a reindex had covered all resources. A table of the coordinator.
+    server took notice of it, at the address `base_url`, `ready_at` when a reindex had covered all resources. A table of
+    the coordinator.
     """
 
     name = models.TextField(primary_key=True)
     type = models.SmallIntegerField()
     resource_id = models.TextField()
     version = models.IntegerField()
+    base_url = models.TextField()
     since = models.DateTimeField()
     ready_at = models.DateTimeField(null=True)
 

@@ -65,7 +65,7 @@ def page(wanted: str, first: int, last: int, after: Key, limit: int) -> list[Sto
     """
     found = database.fetch(_PAGE.format(wanted=wanted), (first, last, *after, limit))
     stored = [
-        Stored(*row[:5], IndexRows(terms=row[5], present=row[6], sdate=row[7]))  # type: ignore[misc, call-arg]
+        Stored(*row[:5], IndexRows(terms=row[5], present=row[6], sdate=row[7]))  # type: ignore[call-arg]
         for row in found
     ]
     if not stored:

@@ -18,6 +18,7 @@ class Migration(migrations.Migration):
                 ('type', models.SmallIntegerField()),
                 ('resource_id', models.TextField()),
                 ('version', models.IntegerField()),
+                ('base_url', models.TextField()),
                 ('since', models.DateTimeField()),
                 ('ready_at', models.DateTimeField(null=True)),
             ],

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
+
 from fhir import database, json
 from fhir.definitions.search_parameters import SearchParameter
 from fhir.definitions.structure import TYPE_NUMBER
@@ -38,8 +40,8 @@ _STORED = """SELECT r.id, r.version, c.body FROM resource r
  JOIN content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id
  WHERE r.type = %s::smallint AND NOT r.deleted ORDER BY r.id"""
 # A new version of a definition may mean that some writes in between did not know it: its resources are looked at anew.
-_NOTICE = """INSERT INTO custom_parameter (name, type, resource_id, version, since, ready_at)
- SELECT x.name, x.type, x.resource_id, x.version, now(), NULL
+_NOTICE = """INSERT INTO custom_parameter (name, type, resource_id, version, base_url, since, ready_at)
+ SELECT x.name, x.type, x.resource_id, x.version, %s, now(), NULL
  FROM unnest(%s::text[], %s::smallint[], %s::text[], %s::int[]) AS x(name, type, resource_id, version)
  ON CONFLICT (name) DO UPDATE SET version = excluded.version, since = excluded.since, ready_at = NULL
  WHERE custom_parameter.version < excluded.version"""
@@ -75,6 +77,8 @@ _registry = Registry()
 _lock = threading.Lock()
 _next_check = 0.0
 _watched_until = 0.0
+# The address under which this process is used.
+_base_url = f"{settings.PUBLIC_BASE_URL}{settings.FHIR_BASE_PATH}"
 # Told when there is something to reindex; set by the server, which does it beside its requests.
 on_work: Callable[[], None] | None = None
 
@@ -89,15 +93,16 @@ def registry() -> Registry:
     return _registry
 
 
-def refresh(*, now: bool = False) -> bool:
+def refresh(base_url: str = "", *, now: bool = False) -> bool:
     """Takes notice of what has changed, unless that was done less than CHECK_SECONDS ago; whether something had.
 
-    Every write and every search comes through here. Raises Unavailable.
+    Every write and every search comes through here, with the address it came to. Raises Unavailable.
     """
-    global _next_check
+    global _next_check, _base_url
     moment = time.monotonic()
     if not now and moment < _next_check and moment > _watched_until:
         return False
+    _base_url = base_url or _base_url
     with _lock:  # those who wait would ask the same
         moment = time.monotonic()
         if not now and moment < _next_check and moment > _watched_until:
@@ -174,7 +179,7 @@ def _reconcile() -> None:
         [d.resource_id for d in found],
         [d.version for d in found],
     )
-    database.batch([(_FORGET, (columns[0],)), (_NOTICE, columns)], atomic=True)
+    database.batch([(_FORGET, (columns[0],)), (_NOTICE, (_base_url, *columns))], atomic=True)
 
 
 def _mark_ready(states: Iterable[tuple[Any, ...]]) -> None:
@@ -190,9 +195,9 @@ def incomplete(parameters: Iterable[Parameter]) -> list[Parameter]:
     return [parameter for name, parameter in found.items() if name not in _registry.ready]
 
 
-def check(resource: Mapping[str, Any]) -> None:
+def check(resource: Mapping[str, Any], base_url: str) -> None:
     """Refuses a SearchParameter that could not be served. Raises Unprocessable with all that is wrong, Unavailable."""
-    refresh(now=True)
+    refresh(base_url, now=True)
     own = resource.get("id")
     taken = {
         (d.parameter.resource_type, d.parameter.code): d.resource_id

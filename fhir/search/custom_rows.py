@@ -14,8 +14,9 @@ from typing import Any
 
 from fhir.definitions.structure import is_subtype
 from fhir.fhirpath import Environment, FhirPathError, compile_many
+from fhir.index_rows import IndexRows
 
-from . import composites, hashing
+from . import composites, extract, hashing
 from .catalogue import Parameter
 from .defining import VALUES
 from .extract import Addition, Rows, Values, plain, writer
@@ -91,3 +92,20 @@ def _composite(stored: Parameter) -> Addition:
             logger.warning("%s of %s cannot be evaluated: %s", stored.code, stored.resource_type, error)
 
     return gather
+
+
+def completed(stored: IndexRows, resource: dict[str, Any], base_url: str) -> IndexRows:
+    """The rows of a resource with those of all custom parameters of its type; the others as they are stored."""
+    own = Rows(base_url)
+    environment = Environment(resource=resource)
+    for addition in extract.additions.get(resource["resourceType"], ()):
+        addition(own, resource, environment)
+    return IndexRows(
+        terms=[stored.terms[0], *sorted(own.terms.union(stored.terms[1:]))],
+        present=stored.present,
+        sdate=stored.sdate,
+        ranges=list(dict.fromkeys((*stored.ranges, *own.ranges))),
+        strings=list(dict.fromkeys((*stored.strings, *own.strings))),
+        code_values=list(dict.fromkeys((*stored.code_values, *own.code_values))),
+        patients=stored.patients,
+    )
