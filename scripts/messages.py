@@ -11,7 +11,9 @@ import io
 import re
 import sys
 from collections.abc import Iterator
+from gettext import GNUTranslations
 from pathlib import Path
+from tokenize import TokenError
 
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
@@ -28,7 +30,7 @@ KEYWORDS: dict[str, tuple[int | tuple[int, str], ...] | None] = {
     **dict.fromkeys(("pgettext", "pgettext_lazy"), ((1, "c"), 2)),
     **dict.fromkeys(("npgettext", "npgettext_lazy"), ((1, "c"), 2, 3)),
 }
-PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]|%[sd]|\{\w*\}")
+PLACEHOLDER = re.compile(r"%\(\w+\)[\d.]*[a-z]|%[sd]|\{\w*\}")
 
 
 def python_source(path: Path) -> bytes:
@@ -37,7 +39,8 @@ def python_source(path: Path) -> bytes:
     if path.suffix != ".py":
         from django.utils.translation.template import templatize
 
-        text = templatize(text, origin=str(path))
+        # What is not to be translated comes back as X, indented as it was: Python minds, so it goes.
+        text = "\n".join(line.strip() for line in templatize(text, origin=str(path)).splitlines())
     return text.encode()
 
 
@@ -58,7 +61,11 @@ def collect() -> Catalog:
     catalog = Catalog(charset="utf-8")
     for path in files():
         source = io.BytesIO(python_source(path))
-        for _line, message, comments, context in extract("python", source, keywords=KEYWORDS, comment_tags=("T:",)):
+        try:
+            found = list(extract("python", source, keywords=KEYWORDS, comment_tags=("T:",)))
+        except (SyntaxError, TokenError) as error:
+            raise SystemExit(f"{path}: {error}") from error
+        for _line, message, comments, context in found:
             catalog.add(message, context=context, auto_comments=comments)
     return catalog
 
@@ -101,17 +108,30 @@ def po_bytes(catalog: Catalog) -> bytes:
 
 
 def mo_bytes(catalog: Catalog) -> bytes:
-    """The compiled catalogue, always the same for the same texts."""
-    stable = read_po(io.BytesIO(po_bytes(catalog)), locale=catalog.locale, charset="utf-8")
+    """The compiled catalogue."""
     output = io.BytesIO()
-    write_mo(output, stable)
+    write_mo(output, catalog)
     return output.getvalue()
 
 
+def texts(compiled: bytes) -> dict[object, str]:
+    """What a compiled catalogue holds, without its header: that has the date and the version of the tool."""
+    catalog = dict(GNUTranslations(io.BytesIO(compiled))._catalog)  # type: ignore[attr-defined]
+    catalog.pop("", None)
+    return catalog
+
+
 def write(path: Path, catalog: Catalog) -> None:
-    """Both files of a language."""
+    """Both files of a language; the compiled one only if its texts change."""
     path.write_bytes(po_bytes(catalog))
-    path.with_suffix(".mo").write_bytes(mo_bytes(catalog))
+    if not is_compiled(path, catalog):
+        path.with_suffix(".mo").write_bytes(mo_bytes(catalog))
+
+
+def is_compiled(path: Path, catalog: Catalog) -> bool:
+    """Does the compiled file say what the catalogue does?"""
+    compiled = path.with_suffix(".mo")
+    return compiled.exists() and texts(compiled.read_bytes()) == texts(mo_bytes(catalog))
 
 
 def problems(path: Path, template: Catalog) -> Iterator[str]:
@@ -128,9 +148,8 @@ def problems(path: Path, template: Catalog) -> Iterator[str]:
     for message in have:
         if message.id and template.get(message.id, message.context) is None:
             yield f"no longer used: {message.id!r}"
-    compiled = path.with_suffix(".mo")
-    if not compiled.exists() or compiled.read_bytes() != mo_bytes(have):
-        yield f"{compiled.name} is out of date"
+    if not is_compiled(path, have):
+        yield f"{path.stem}.mo is out of date"
 
 
 def source(message: Message) -> str:
