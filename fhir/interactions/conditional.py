@@ -19,6 +19,7 @@ from fhir.definitions.structure import TYPE_NUMBER
 from fhir.exceptions import InvalidRequest, NotFound, PreconditionFailed
 from fhir.permissions import require
 from fhir.search.find import Match, find_statement, matches
+from fhir.terminology import Terminology
 
 from . import Answer, Context, read, writing
 from . import create as creation
@@ -53,7 +54,9 @@ def lock_key(resource_type: str, pairs: list[tuple[str, str]]) -> int:
 def locked(transaction: database.Transaction, resource_type: str, query: str, context: Context) -> list[Match]:
     """At most two matches of a condition, inside `transaction` and behind the condition's lock."""
     pairs = criteria(query)
-    sql, parameters = find_statement(resource_type, pairs, context.scope, context.base_url, limit=2)
+    sql, parameters = find_statement(
+        resource_type, pairs, context.scope, context.base_url, limit=2, terminology=Terminology(context.base_url)
+    )
     _lock, rows = transaction.send([(_LOCK, (lock_key(resource_type, pairs),)), (sql, parameters)])
     return matches(rows)
 

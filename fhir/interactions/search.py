@@ -19,6 +19,7 @@ from fhir.exceptions import Forbidden, Issue, Unavailable
 from fhir.permissions import require
 from fhir.search import explain, parse, plan, sql, statistics
 from fhir.search import page as paging
+from fhir.terminology import Terminology
 
 from . import Answer, Context, searchset
 from .searchset import Search
@@ -54,7 +55,14 @@ def search(
 
 
 def _asked(resource_type: str | None, pairs: Pairs, context: Context, compartment: tuple[str, str] | None) -> Search:
-    request = parse.read(resource_type, pairs, context.scope, context.base_url, lenient=context.lenient)
+    request = parse.read(
+        resource_type,
+        pairs,
+        context.scope,
+        context.base_url,
+        lenient=context.lenient,
+        terminology=Terminology(context.base_url),
+    )
     made = plan.make(request, context.scope, statistics.current(), compartment)
     path = "/".join((*(compartment or ()), resource_type or ("*" if compartment else "")))
     bound = paging.fingerprint(context.scope.user_id, path, request.kept)

@@ -21,6 +21,7 @@ from fhir.models import Method
 from fhir.permissions import require
 from fhir.search.find import Match, find_statement, matches
 from fhir.store import Current, Write
+from fhir.terminology import Terminology
 
 from . import Answer, Context, batch, entries, writing
 from . import update as updating
@@ -129,7 +130,10 @@ def _resolve_conditions(plan: Plan, transaction: database.Transaction) -> None:
         require(plan.context.scope, "search-type", resource_type)
         pairs = criteria(query)
         keys.append(lock_key(resource_type, pairs))
-        statements.append(find_statement(resource_type, pairs, plan.context.scope, plan.context.base_url, limit=2))
+        scope, base_url = plan.context.scope, plan.context.base_url
+        statements.append(
+            find_statement(resource_type, pairs, scope, base_url, limit=2, terminology=Terminology(base_url))
+        )
     _locks, *found = transaction.send([(_LOCK, (store.array(sorted(keys)),)), *statements])
     wanted = {key: matches(rows) for key, rows in zip(wanted, found, strict=True)}
     for step in plan.writing:

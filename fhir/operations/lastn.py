@@ -26,6 +26,7 @@ from fhir.search.catalogue import parameters
 from fhir.search.clauses import Alias
 from fhir.search.page import Position
 from fhir.search.plan import Plan
+from fhir.terminology import Terminology
 
 from .call import Call, Pairs, page_size, whole
 
@@ -83,7 +84,9 @@ def _asked(call: Call) -> _LastN:
     scope = call.context.scope
     if scope.compartment is not None and not any(_code(name) in ("patient", "subject") for name, _value in pairs):
         pairs.append(("patient", scope.compartment.removeprefix("Patient/")))
-    request = parse.parse("Observation", pairs, scope, call.context.base_url)
+    request = parse.parse(
+        "Observation", pairs, scope, call.context.base_url, terminology=Terminology(call.context.base_url)
+    )
     if request.chart is None:
         text = _("$lastn needs one patient, in the parameter patient or subject.")
         raise InvalidRequest(text, code="required", expression="patient")

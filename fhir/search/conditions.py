@@ -22,6 +22,9 @@ from .links import Chain, Has
 from .parameters import composite, date, number, quantity, reference, special, string, token, uri
 from .parameters.text import bad_modifier, bad_value, split, unescape
 from .rows import Words
+from .terminology import MODIFIERS as TERMINOLOGY
+from .terminology import Terminology
+from .terminology import clause as coded
 
 _DEEPEST = 8
 _MOST_TARGETS = 24
@@ -39,7 +42,6 @@ _PARSERS: dict[str, Callable[[Parameter, str | None, list[str]], Clause]] = {
     "composite": composite.parse,
     "special": special.parse,
 }
-_TERMINOLOGY = ("in", "not-in", "above", "below")
 
 
 class UnknownParameter(InvalidRequest):
@@ -51,11 +53,12 @@ class Reader:
     """What is needed to understand a parameter: whose question it is, the own address, how deep in a chain we are.
 
     `filtering` is set inside `_filter`, which has comparisons of texts that no modifier gives. `custom` gathers the
-    parameters of clients that are asked for.
+    parameters of clients that are asked for. Without a `terminology`, modifiers that need one are refused.
     """
 
     scope: Scope
     base_url: str
+    terminology: Terminology | None = None
     depth: int = 0
     filtering: bool = False
     custom: list[Parameter] = field(default_factory=list, compare=False)
@@ -121,10 +124,12 @@ def _plain(parameter: Parameter, modifier: str | None, value: str, reader: Reade
         return string.parse(parameter, modifier, [unescape(item) for item in values])
     if parameter.type == "reference":
         return reference.parse(parameter, modifier, values, reader.base_url)
-    if parameter.type == "token" and modifier in _TERMINOLOGY:
-        text = _("“%(code)s:%(modifier)s” needs a terminology, which this server does not have yet.")
-        shown = lazy_text(text, code=parameter.code, modifier=modifier)
-        raise InvalidRequest(shown, code="not-supported", expression=parameter.code)
+    if parameter.type == "token" and modifier in TERMINOLOGY and parameter.code != "_id":
+        if reader.terminology is None:
+            text = _("“%(code)s:%(modifier)s” needs a terminology, which is not at hand here.")
+            shown = lazy_text(text, code=parameter.code, modifier=modifier)
+            raise InvalidRequest(shown, code="not-supported", expression=parameter.code)
+        return coded(parameter, modifier, values, reader.terminology)
     return _PARSERS[parameter.type](parameter, modifier, values)
 
 

@@ -13,6 +13,7 @@ from accounts.texts import lazy_text
 from fhir.exceptions import Unavailable
 
 from . import custom, parse, plan, sql, statistics
+from .terminology import Terminology
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +27,20 @@ class Match:
 
 
 def find_statement(
-    resource_type: str, pairs: Sequence[tuple[str, str]], scope: Scope, base_url: str, *, limit: int
+    resource_type: str,
+    pairs: Sequence[tuple[str, str]],
+    scope: Scope,
+    base_url: str,
+    *,
+    limit: int,
+    terminology: Terminology | None = None,
 ) -> sql.Statement:
     """The statement that finds at most `limit` resources, for `matches`. Raises InvalidRequest, Forbidden.
 
     It contains what the caller may see. Nothing is lenient here: a condition that is not understood must not match,
     and one that cannot see all resources yet is not asked (Unavailable).
     """
-    request = parse.read(resource_type, pairs, scope, base_url)
+    request = parse.read(resource_type, pairs, scope, base_url, terminology=terminology)
     for parameter in custom.incomplete(request.custom):
         text = _("Not all records are indexed for the search parameter “%(code)s” yet, which a condition needs.")
         raise Unavailable(lazy_text(text, code=parameter.code))

@@ -21,6 +21,7 @@ from .conditions import Reader, UnknownParameter, clause, common, values_of
 from .parameters.reference import patient_of
 from .parameters.text import bad_value
 from .request import TOTALS, Include, SearchRequest, Sort
+from .terminology import Terminology, announce
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -45,32 +46,47 @@ class _Draft:
 
 
 def read(
-    resource_type: str | None, pairs: Pairs, scope: Scope, base_url: str, *, lenient: bool = False
+    resource_type: str | None,
+    pairs: Pairs,
+    scope: Scope,
+    base_url: str,
+    *,
+    lenient: bool = False,
+    terminology: Terminology | None = None,
 ) -> SearchRequest:
     """As `parse`, by the parameters that clients have defined up to now: what is not known is looked up anew."""
     custom.refresh(base_url)
     try:
-        request = parse(resource_type, pairs, scope, base_url, lenient=lenient)
+        request = parse(resource_type, pairs, scope, base_url, lenient=lenient, terminology=terminology)
     except InvalidRequest:
         if not custom.refresh(now=True):
             raise
-        return parse(resource_type, pairs, scope, base_url, lenient=lenient)
+        return parse(resource_type, pairs, scope, base_url, lenient=lenient, terminology=terminology)
     if request.ignored and custom.refresh(now=True):
-        return parse(resource_type, pairs, scope, base_url, lenient=lenient)
+        return parse(resource_type, pairs, scope, base_url, lenient=lenient, terminology=terminology)
     return request
 
 
 def parse(
-    resource_type: str | None, pairs: Pairs, scope: Scope, base_url: str, *, lenient: bool = False
+    resource_type: str | None,
+    pairs: Pairs,
+    scope: Scope,
+    base_url: str,
+    *,
+    lenient: bool = False,
+    terminology: Terminology | None = None,
 ) -> SearchRequest:
     """What a search of one type, or of the system (None), asks.
 
     Raises InvalidRequest naming the parameter that is not understood, Forbidden for types that the caller may not see.
     """
-    reader = Reader(scope, base_url)
+    reader = Reader(scope, base_url, terminology)
     draft = _Draft(types=(resource_type,) if resource_type else _types(pairs, scope))
     for name, value in pairs:
         _check_characters(name, value)
+    if terminology is not None:
+        announce(pairs, terminology)
+    for name, value in pairs:
         if name in _GENERAL or (resource_type is None and name == "_type"):
             draft.kept += [] if name in _GENERAL else [(name, value)]
             continue

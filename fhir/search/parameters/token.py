@@ -16,9 +16,8 @@ from fhir.search.clauses import Clause, Ids, Not, Nothing, Terms
 from . import string
 from .text import bad_modifier, bad_value, split, unescape
 
-MODIFIERS = ("missing", "not", "of-type", "text")
-# Need a terminology of codes that stand above and below each other.
-_TERMINOLOGY = ("in", "not-in", "above", "below")
+# Those of codes alone are read by fhir.search.terminology.
+MODIFIERS = ("missing", "not", "of-type", "text", "in", "not-in", "above", "below")
 _SPECIAL_VALUES = "http://terminology.hl7.org/CodeSystem/special-values"
 Pair = tuple[str | None, str | None]
 
