@@ -79,8 +79,8 @@ _next_check = 0.0
 _watched_until = 0.0
 # The address under which this process is used.
 _base_url = f"{settings.PUBLIC_BASE_URL}{settings.FHIR_BASE_PATH}"
-# Told when there is something to reindex; set by the server, which does it beside its requests.
-on_work: Callable[[], None] | None = None
+# Told when there is something to reindex, or (True) will be soon; set by the server, which does it beside its requests.
+on_work: Callable[[bool], None] | None = None
 
 
 def name_of(parameter: Parameter) -> str:
@@ -117,7 +117,7 @@ def watch() -> None:
     global _watched_until
     _watched_until = time.monotonic() + _WATCH_SECONDS
     if on_work is not None:
-        on_work()
+        on_work(True)
 
 
 def _refresh() -> bool:
@@ -132,7 +132,7 @@ def _refresh() -> bool:
             states = database.fetch(_STATES)
     _mark_ready(states)
     if on_work is not None and (working or len(_registry.ready) < len(_registry.definitions)):
-        on_work()
+        on_work(False)
     return changed
 
 
