@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gc
 
-from fhir import compartment, validation
+from fhir import compartment, reindex_server, validation
 from fhir.interactions import capabilities, placeholders
 from fhir.search import extract
 
 
 def prepare() -> None:
-    """Compiles extractors, validators and what describes the server. Takes a second or two."""
+    """Compiles extractors, validators and what describes the server. Takes a second or two.
+
+    The processes that follow are those of a server: they do the reindexing that comes up.
+    """
+    reindex_server.serve()
     compartment.prepare()
     extract.prepare()
     validation.prepare()
