@@ -208,7 +208,7 @@ def check(resource: Mapping[str, Any], base_url: str) -> None:
     watch()
 
 
-_PROGRESS = """SELECT p.name, coalesce(max(least(99, 100 * s.seen / greatest(1, j.total))), 0)::int
+_PROGRESS = """SELECT p.name, max(least(99, coalesce(100 * s.seen / greatest(1, j.total), 0)))::int
  FROM custom_parameter p
  LEFT JOIN reindex_job j ON j.finished IS NULL AND j.total IS NOT NULL AND p.name = ANY(j.parameters)
  LEFT JOIN (SELECT job, sum(seen) AS seen FROM reindex_range GROUP BY job) s ON s.job = j.id
