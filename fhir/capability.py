@@ -7,7 +7,7 @@ server for it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any, Protocol
 
 from django.conf import settings
@@ -17,8 +17,7 @@ from django.utils.translation import gettext as _
 from clinical_records import __version__
 
 from .content import FHIR_JSON, JSON_PATCH
-from .definitions.search_parameters import all_parameters
-from .definitions.structure import RESOURCE_TYPES, is_subtype
+from .definitions.structure import RESOURCE_TYPES
 from .search import catalogue
 
 # When what the statement says last changed, for CapabilityStatement.date.
@@ -135,7 +134,7 @@ def _resource(name: str, operations: Mapping[str, Operation]) -> dict[str, Any]:
         "conditionalDelete": "single",
         "referencePolicy": ["literal", "logical"],
         "searchInclude": _includes(name),
-        "searchRevInclude": _reverse_includes()[name],
+        "searchRevInclude": _reverse_includes(catalogue.generation)[name],
         "searchParam": _search_parameters(name),
         "operation": _operations(operations, name),
     }
@@ -150,19 +149,10 @@ def _codes(codes: Iterable[str]) -> list[dict[str, str]]:
 
 
 def _search_parameters(resource_type: str) -> list[dict[str, Any]]:
-    urls = _definitions(resource_type)
     return [
-        {"name": code, "definition": urls[code], "type": parameter.type}
+        {"name": code, "definition": parameter.url, "type": parameter.type}
         for code, parameter in catalogue.parameters(resource_type).items()
     ]
-
-
-@cache
-def _definitions(resource_type: str) -> Mapping[str, str]:
-    """Search parameter code → its canonical URL; where the package has an example of the same code, not that one."""
-    of_type = [p for p in all_parameters() if any(is_subtype(resource_type, base) for base in p.base)]
-    of_type.sort(key=lambda parameter: not parameter.url.endswith("/example"))
-    return {parameter.code: parameter.url for parameter in of_type}
 
 
 def _common_parameters() -> list[dict[str, Any]]:
@@ -179,8 +169,8 @@ def _includes(resource_type: str) -> list[str]:
     ]
 
 
-@cache
-def _reverse_includes() -> Mapping[str, list[str]]:
+@lru_cache(maxsize=2)
+def _reverse_includes(_generation: int) -> Mapping[str, list[str]]:
     """Target type → every `Type:parameter` that may refer to it."""
     found: dict[str, list[str]] = {name: [] for name in RESOURCE_TYPES}
     for name in RESOURCE_TYPES:

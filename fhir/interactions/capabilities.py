@@ -15,6 +15,7 @@ from accounts.texts import lazy_text
 from fhir import capability, json
 from fhir.exceptions import InvalidRequest
 from fhir.operations import OPERATIONS
+from fhir.search import catalogue, custom
 
 from . import Answer, Context
 
@@ -27,7 +28,8 @@ def capabilities(context: Context, mode: str = "full", versions: Sequence[str] =
     Raises InvalidRequest for an unknown mode, and for mode=terminology: there is no terminology service to describe.
     """
     _check_mode(mode)
-    body, version = rendered(context.base_url, context.language, mode == "normative")
+    custom.refresh(context.base_url)
+    body, version = rendered(context.base_url, context.language, mode == "normative", catalogue.generation)
     headers = {"Content-Language": context.language, "Vary": "Accept-Language"}
     if str(version) in versions or "*" in versions:
         return Answer(304, version=version, headers=headers)
@@ -44,8 +46,8 @@ def _check_mode(mode: str) -> None:
 
 # Few entries: a statement is large, and a caller may choose the host name in its base URL.
 @lru_cache(maxsize=8)
-def rendered(base_url: str, language: str, normative: bool) -> tuple[bytes, int]:
-    """(JSON text, a number that changes when the text does)."""
+def rendered(base_url: str, language: str, normative: bool, _generation: int) -> tuple[bytes, int]:
+    """(JSON text, a number that changes when the text does); `_generation` is that of the search parameters."""
     body = json.dumps(capability.statement(base_url, language, OPERATIONS, normative=normative))
     return body, xxhash.xxh3_64_intdigest(body) >> 1
 
