@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
@@ -27,7 +28,15 @@ from accounts.tokens import scope_of
 
 from . import content, ids, operations, outcome
 from .definitions.structure import TYPE_NUMBER
-from .exceptions import FhirError, InvalidRequest, MethodNotAllowed, NotFound, TooLarge, UnsupportedMediaType
+from .exceptions import (
+    FhirError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    TooLarge,
+    Unavailable,
+    UnsupportedMediaType,
+)
 from .interactions import (
     Answer,
     Context,
@@ -44,6 +53,7 @@ from .interactions import (
 from .interactions import update as updating
 from .patch import fhirpath_patch, json_patch
 from .permissions import InteractionPermission, require
+from .search import custom
 
 logger = logging.getLogger(__name__)
 
@@ -357,6 +367,8 @@ class SystemViewSet(FhirViewSet):
     def capabilities(self) -> Answer:
         mode = dict(self.pairs).get("mode", "full")
         context = Context(scope=NOBODY, base_url=base_url_of(self.http), request_id="", language=self.language)
+        with suppress(Unavailable):  # without the records the statement is that of a moment ago
+            custom.refresh(context.base_url)
         return capabilities.capabilities(context, mode, self.versions("HTTP_IF_NONE_MATCH"))
 
     def bundle(self) -> Answer:

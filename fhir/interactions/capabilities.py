@@ -15,7 +15,7 @@ from accounts.texts import lazy_text
 from fhir import capability, json
 from fhir.exceptions import InvalidRequest
 from fhir.operations import OPERATIONS
-from fhir.search import catalogue, custom
+from fhir.search import catalogue
 
 from . import Answer, Context
 
@@ -28,7 +28,6 @@ def capabilities(context: Context, mode: str = "full", versions: Sequence[str] =
     Raises InvalidRequest for an unknown mode, and for mode=terminology: there is no terminology service to describe.
     """
     _check_mode(mode)
-    custom.refresh(context.base_url)
     body, version = rendered(context.base_url, context.language, mode == "normative", catalogue.generation)
     headers = {"Content-Language": context.language, "Vary": "Accept-Language"}
     if str(version) in versions or "*" in versions:
