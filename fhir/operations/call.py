@@ -73,6 +73,8 @@ def single(pairs: Iterable[tuple[str, str]], known: Sequence[str], repeating: Se
     for name, value in pairs:
         if name not in known:
             text = _("This operation has no parameter “%(name)s”; it has %(known)s.")
+            if not known:
+                text = _("This operation has no parameter “%(name)s”; it has none.")
             shown = lazy_text(text, name=name[:100], known=", ".join(k for k in known if k != "_cursor"))
             raise InvalidRequest(shown, code="not-supported", expression=name[:100])
         if name in found and name not in repeating:

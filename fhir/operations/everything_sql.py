@@ -142,7 +142,7 @@ def _here(root: Root, limits: Limits) -> _Where:
 def _elsewhere(root: Root, limits: Limits) -> _Where:
     where = _Where(own=array(root.terms), p=root.pat, root_type=root.type, root_id=root.id)
     where.types(limits.types)
-    where.dates("r.bucket", limits)
+    where.dates("c.bucket", limits)
     where.policy(limits)
     if not root.is_patient and root.pat is not None:
         where.add("r.pat IS DISTINCT FROM %(p)s::bigint")
@@ -204,38 +204,33 @@ def elsewhere(root: Root, limits: Limits, after: Key | None, limit: int) -> Stat
 _TARGET = r"([A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64})(?:/_history/[A-Za-z0-9.-]{1,64})?"
 
 
-# Each reference, and each url of a Binary, with its name; the first part of a cut text is what comes before.
-_TEXTS = """SELECT '"reference":"' || split_part(x.part, '"', 1) || '"'
- FROM string_to_table(c.body, '"reference":"') WITH ORDINALITY x(part, number) WHERE x.number > 1
- UNION ALL SELECT '"url":"' || split_part(x.part, '"', 1) || '"'
- FROM string_to_table(c.body, '"url":"') WITH ORDINALITY x(part, number)
- WHERE x.number > 1 AND strpos(split_part(x.part, '"', 1), 'Binary/') > 0"""
+# Every reference and url of a text, one array: what Citus sends to its shards has no UNION of functions. The first
+# part of a text that is cut is what comes before.
+_TEXTS = """unnest((string_to_array(c.body, '"reference":"'))[2:] || (string_to_array(c.body, '"url":"'))[2:])"""
 
 
 @lru_cache(maxsize=8)
 def references(base_url: str) -> re.Pattern[str]:
-    """Finds, in a stored text, `Type/id` of references to resources of this server, and of urls of its Binaries.
+    """Finds, in a stored text, `Type/id` of what it refers to on this server, by reference or by url (Attachment.url).
 
-    Stored JSON has no white space and escapes quotation marks inside strings, so that what matches is an element
-    Reference.reference, or Attachment.url.
+    Stored JSON has no white space and escapes quotation marks inside strings, so that what matches is an element.
     """
-    base = f"(?:{re.escape(base_url)}/)?"
-    return re.compile(f'"(?:reference":"{base}|url":"{base}(?=Binary/)){_TARGET}"')
+    return re.compile(f'"(?:reference|url)":"(?:{re.escape(base_url)}/)?{_TARGET}"')
 
 
 def targets(root: Root, limits: Limits, *, nearby: bool) -> Statement:
-    """(text, whether a row changed since then has it) of all that the rows of the chart refer to.
+    """(reference, whether a row changed since then has it) of all that the rows of the chart refer to.
 
-    `nearby`: of the rows that lie with the root; else of those elsewhere. A text is written as it is in the content:
-    `references` finds its target. Texts are cut at constant strings: regular expressions take PostgreSQL 100 times
-    as long.
+    `nearby`: of the rows that lie with the root; else of those elsewhere. `references` finds the target. Texts are cut
+    at constant strings: regular expressions take PostgreSQL 100 times as long.
     """
     where = _here(root, limits) if nearby else _elsewhere(root, limits)
     place = "%(b)s" if nearby else "r.bucket"
     fresh = "true" if limits.since is None else "bool_or(r.updated >= %(since)s)"
     text = (
-        f"{'' if nearby else _BY_TERMS} SELECT t.found, {fresh} FROM {'resource' if nearby else 'm'} r"
-        f" JOIN content c ON c.bucket = {place} AND c.type = r.type AND c.id = r.id, LATERAL ({_TEXTS}) t(found)"
+        f"""{"" if nearby else _BY_TERMS} SELECT '"reference":"' || split_part(t.part, '"', 1) || '"', {fresh}"""
+        f" FROM {'resource' if nearby else 'm'} r JOIN content c ON c.bucket = {place} AND c.type = r.type"
+        f" AND c.id = r.id, {_TEXTS} t(part)"
         f" WHERE {where.text} GROUP BY 1"
     )
     return text, {**where.values, "since": limits.since}

@@ -256,6 +256,20 @@ def test_a_cursor_is_of_one_user_and_one_question(chart: Chart, api: Api) -> Non
         assert chart.ids[name] not in path.split("_cursor=")[1]
 
 
+def test_a_page_ends_where_it_is_large(chart: Chart, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes of a page are bounded whatever the entries hold; here each is over the bound by itself."""
+    from fhir.operations import everything_sql
+
+    whole = chart.names(entries(chart.client, chart.url()))
+    monkeypatch.setattr(everything_sql, "PAGE_BYTES", 1)
+    sizes, found = [], []
+    for page in pages(chart.client, chart.url()):
+        sizes.append(len(page["entry"]))
+        found += chart.names(page["entry"])
+    assert found == whole
+    assert max(sizes) <= 2 and len(sizes) > len(whole) // 2
+
+
 # --- who may see what
 
 
