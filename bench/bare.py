@@ -15,11 +15,11 @@ from typing import Any
 import psycopg
 from django.db import connection as django_connection
 
+from fhir.store import Current
+
 from .recording import Trips
 
 PROCESSES = 2
-# An update's second trip depends on what its first one found.
-_HEAD_COLUMNS = ("bucket", "version", "updated", "method")
 
 
 class Runner:
@@ -130,10 +130,9 @@ def _next_version(parameters: Any, found: list[Any]) -> Any:
     """The parameters of an update, made to follow the version that the trip before it has found."""
     if not _is_supersede(parameters) or not found:
         return parameters
-    current = dict(zip(_HEAD_COLUMNS, found[0], strict=False))
-    version = current["version"]
-    changed = {"v": version + 1, "pv": version, "pu": current["updated"], "pm": current["method"]}
-    return {**parameters, **changed}
+    current = Current(*found[0])
+    before = {"pv": current.version, "pu": current.updated, "pm": current.method, "pp": current.pat, "row": current.row}
+    return {**parameters, **before, "v": current.version + 1}
 
 
 def connection_parameters() -> dict[str, Any]:
