@@ -41,11 +41,17 @@ def of_value(fhir_type: str, value: Any) -> Row | None:
     amount = value.get("value")
     if amount is None:
         return None
-    point = float(amount)
-    lo, hi = {"<": (-math.inf, point), "<=": (-math.inf, point), ">": (point, math.inf), ">=": (point, math.inf)}.get(
-        value.get("comparator", ""), (point, point)
-    )
-    return _unit(value), lo, hi
+    return _unit(value), *_compared(float(amount), value.get("comparator", ""))
+
+
+def _compared(point: float, comparator: str) -> number.Interval:
+    """From the point, up to it, or the point itself; with < and > the point does not belong to it."""
+    return {
+        "<": (-math.inf, math.nextafter(point, -math.inf)),
+        "<=": (-math.inf, point),
+        ">": (math.nextafter(point, math.inf), math.inf),
+        ">=": (point, math.inf),
+    }.get(comparator, (point, point))
 
 
 def _unit(value: dict[str, Any]) -> int | None:
@@ -82,8 +88,7 @@ def canonical(fhir_type: str, value: Any) -> Row | None:
     number = hashing.unit_number(units.SYSTEM, unit.code, None)
     if fhir_type in ("Range", "SampledData"):
         return number, _converted(unit, row[1]), _converted(unit, row[2])
-    point = _converted(unit, value["value"])
-    lo, hi = (point if math.isfinite(end) else end for end in row[1:])
+    lo, hi = _compared(_converted(unit, value["value"]), value.get("comparator", ""))
     return number, lo, hi
 
 
