@@ -228,7 +228,8 @@ def parameters(write: Write, audit_row: recorder.Row) -> dict[str, Any]:
                 values[f"{name}{number}"] = array(column)
     if rows.strings:
         params, folded, exact = zip(*rows.strings, strict=True)
-        values |= {"strings0": array(params), "strings1": list(folded), "strings2": list(exact)}
+        literals = {"strings1": recorder.array_literal(folded), "strings2": recorder.array_literal(exact)}
+        values |= {"strings0": array(params), **literals}
     if write.previous is not None:
         before = write.previous
         values |= {"pv": before.version, "pu": before.updated, "pm": before.method, "pp": before.pat, "row": before.row}

@@ -60,7 +60,7 @@ _RELOCATE = _LOCATORS + " ON CONFLICT (bucket, type, id) DO UPDATE SET target = 
 
 INDEX_TABLES = (
     ("range_index", "ranges", "param, unit, lo, hi", "%s::int[], %s::bigint[], %s::float8[], %s::float8[]"),
-    ("string_index", "strings", "param, value, exact", "%s::int[], %b::text[], %b::text[]"),
+    ("string_index", "strings", "param, value, exact", "%s::int[], %s::text[], %s::text[]"),
     ("code_value_index", "code_values", "code, unit, lo, hi", "%s::bigint[], %s::bigint[], %s::float8[], %s::float8[]"),
 )
 
@@ -105,7 +105,7 @@ def _index_statements(writes: Iterable[Write]) -> list[Statement]:
         columns_sql = f"bucket, type, id, n, {columns}"
         sql = f"""INSERT INTO {table} ({columns_sql})
  SELECT * FROM unnest(%s::int[], %s::smallint[], %s::text[], %s::smallint[], {arrays})"""
-        lists = [list(v) if isinstance(v[0], str) else array(v) for v in values]
+        lists = [recorder.array_literal(v) if isinstance(v[0], str) else array(v) for v in values]
         statements.append((sql, [*keys, array([n for _, n, _ in numbered]), *lists]))
     return statements
 
@@ -203,7 +203,7 @@ def _claiming(new: Sequence[Write]) -> list[Statement]:
 def _audit(rows: Sequence[recorder.Row]) -> list[Statement]:
     if not rows:
         return []
-    return [(recorder.INSERT_MANY_SQL, [list(column) for column in zip(*rows, strict=True)])]
+    return [(recorder.INSERT_MANY_SQL, recorder.many_parameters(rows))]
 
 
 _LOCK = f"""SELECT r.bucket, r.version, r.updated, r.method, r.deleted, r.pat, NULL, r.type, r.id

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from fhir.definitions.structure import COMPLEX_TYPES, RESOURCE_TYPES, type_definition
@@ -37,7 +37,12 @@ class Rewriter:
     def __init__(self, known: dict[str, str]) -> None:
         self.known = known
         self.keys = link_keys()
-        self.narrative = re.compile("|".join(map(re.escape, sorted(known, key=len, reverse=True)))) if known else None
+
+    @cached_property
+    def narrative(self) -> re.Pattern[str] | None:
+        """Finds what is known inside a narrative; compiling it is dear, and few bundles have narratives."""
+        known = map(re.escape, sorted(self.known, key=len, reverse=True))
+        return re.compile("|".join(known)) if self.known else None
 
     def rewrite(self, resource: dict[str, Any], full_url: str | None) -> None:
         """All links of a resource; relative ones are read from its fullUrl's base (bundle.html#references)."""

@@ -163,7 +163,7 @@ def _parameters(
     row: recorder.Row,
 ) -> dict[str, Any]:
     values: dict[str, Any] = {"b": home, "t": type_number, "i": resource_id, "v": version}
-    values["versions"] = list(conditions.versions)
+    values["versions"] = recorder.array_literal(conditions.versions)
     values["since"] = conditions.since
     if context.scope.compartment is not None:
         patient = context.scope.compartment.removeprefix("Patient/")
