@@ -332,6 +332,9 @@ class TypeViewSet(FhirViewSet):
 
     def create(self, type: str) -> Answer:
         context, known = self.context(), known_type(type)
+        if self.pairs:
+            text = _("A create has no parameters; a condition comes in the header If-None-Exist.")
+            raise InvalidRequest(text, expression=self.pairs[0][0])
         condition = self.http.META.get("HTTP_IF_NONE_EXIST")
         resource = self.resource()
         if condition is not None:

@@ -45,6 +45,11 @@ def test_a_conditional_create_creates_once(client, value):
     assert found(client, value) == [first.json()["id"]]
 
 
+def test_a_condition_in_the_url_of_a_create_is_not_overlooked(client, value):
+    assert client.post(f"Patient?{condition(value)}", patient(value)).status_code == 400
+    assert found(client, value) == []
+
+
 def test_several_matches_are_refused_and_nothing_is_written(client, value):
     made = [client.post("Patient", patient(value)).json()["id"] for _ in range(2)]
     headers = {"If-None-Exist": condition(value)}
