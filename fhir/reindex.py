@@ -309,3 +309,17 @@ def _wait_for_older(job: Job) -> None:
     until = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < until and database.fetch(_OLDER, (job.id,))[0][0]:
         time.sleep(0.1)
+
+
+def resource(key: store_index.Key, base_url: str, audit: recorder.Row) -> bool:
+    """The rows of one resource, made anew at once; whether they were not right. Nothing is done to what is deleted."""
+
+    def attempt() -> bool:
+        stored = store_index.one(key)
+        change = stored and store_index.difference(stored, extract.index(json.loads(stored.body), base_url))
+        with database.Transaction() as transaction:
+            applied = store_index.apply(transaction, [change] if change else [])
+            transaction.commit([(recorder.INSERT_SQL, audit)])
+        return applied > 0
+
+    return database.retry(attempt)

@@ -47,10 +47,11 @@ class Change:
     tables: tuple[str, ...]
 
 
-_PAGE = """SELECT r.bucket, r.type, r.id, r.version, c.body, r.terms, r.present, r.sdate FROM resource r
- JOIN content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id
- WHERE NOT r.deleted AND r.bucket BETWEEN %s AND %s AND (r.bucket, r.type, r.id) > (%s, %s, %s)
- AND {wanted} ORDER BY r.bucket, r.type, r.id LIMIT %s"""
+_STORED = """SELECT r.bucket, r.type, r.id, r.version, c.body, r.terms, r.present, r.sdate FROM resource r
+ JOIN content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id WHERE NOT r.deleted"""
+_PAGE = f"""{_STORED} AND r.bucket BETWEEN %s AND %s AND (r.bucket, r.type, r.id) > (%s, %s, %s)
+ AND {{wanted}} ORDER BY r.bucket, r.type, r.id LIMIT %s"""
+_ONE = f"{_STORED} AND r.bucket = %s AND c.bucket = %s AND r.type = %s AND r.id = %s"
 _ROWS = {
     "ranges": "SELECT r.bucket, r.type, r.id, r.param, r.unit, r.lo, r.hi FROM range_index r",
     "strings": "SELECT r.bucket, r.type, r.id, r.param, r.value, r.exact FROM string_index r",
@@ -63,20 +64,29 @@ def page(wanted: str, first: int, last: int, after: Key, limit: int) -> list[Sto
 
     `wanted` is a condition on the row r of resource, without parameters.
     """
-    found = database.fetch(_PAGE.format(wanted=wanted), (first, last, *after, limit))
-    stored = [
-        Stored(*row[:5], IndexRows(terms=row[5], present=row[6], sdate=row[7]))  # type: ignore[call-arg]
-        for row in found
-    ]
+    return _with_rows(database.fetch(_PAGE.format(wanted=wanted), (first, last, *after, limit)))
+
+
+def one(key: Key) -> Stored | None:
+    """The current version at a key, with its rows; None where there is none, or a deletion."""
+    found = _with_rows(database.fetch(_ONE, (key[0], *key)))
+    return found[0] if found else None
+
+
+def _with_rows(found: Sequence[database.Row]) -> list[Stored]:
+    stored = [Stored(*row[:5], IndexRows(terms=row[5], present=row[6], sdate=row[7])) for row in found]  # type: ignore[call-arg]
     if not stored:
         return []
     by_key = {each.key: each for each in stored}
-    for name, text in _ROWS.items():
-        statements = [(f"{sql}", keys) for sql, keys in _of_keys(f"{text} JOIN {KEYS} ON {ON_KEYS} WHERE true", stored)]
-        for rows in database.batch(statements):
-            for bucket, number, resource_id, *values in rows:
-                getattr(by_key[bucket, number, resource_id].rows, name).append(tuple(values))
+    statements = [(name, s) for name, text in _ROWS.items() for s in _of_keys(_rows_of_keys(text), stored)]
+    for (name, _s), rows in zip(statements, database.batch([s for _name, s in statements]), strict=True):
+        for bucket, number, resource_id, *values in rows:
+            getattr(by_key[bucket, number, resource_id].rows, name).append(tuple(values))
     return stored
+
+
+def _rows_of_keys(text: str) -> str:
+    return f"{text} JOIN {KEYS} ON {ON_KEYS} WHERE true"
 
 
 def _of_keys(text: str, stored: Iterable[Stored]) -> list[Statement]:
