@@ -12,11 +12,12 @@ from fhir.definitions.structure import TYPE_NUMBER
 from fhir.exceptions import NotFound
 from fhir.interactions import Answer, Context
 
-from . import everything, lastn, meta, validate
+from . import everything, lastn, meta, reindex, validate
 from .call import Call
 
 Body = dict[str, Any] | None
 _OFFICIAL = "http://hl7.org/fhir/OperationDefinition/"
+_OWN = "urn:clinical-records:OperationDefinition:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,9 @@ OPERATIONS: dict[str, Operation] = {
         {"Encounter": _OFFICIAL + "Encounter-everything"},
     ),
     "lastn": Operation(lastn.run, "t", _OFFICIAL + "Observation-lastn", ("Observation",)),
+    "reindex": Operation(reindex.start, "sti", _OWN + "reindex"),
+    "reindex-status": Operation(reindex.status, "s", _OWN + "reindex-status"),
+    "reindex-cancel": Operation(reindex.cancel, "s", _OWN + "reindex-cancel"),
 }
 
 
