@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fhir import citus
+
 from . import order
 from .clauses import Alias, Fragment
 from .plan import CHART, SET, WALK, Plan
@@ -38,6 +40,8 @@ def page(
 
     `limit` rows after the row whose keys are `after`, in the order of the plan.
     """
+    if plan.bucket is None and citus.distributed():
+        return _of_all_shards(plan, limit, after, body=body, total=total)
     names = key_names(plan)
     inner = _set(plan, names, limit, after) if _gathers(plan) else _walk(plan, names, limit, after)
     columns = "".join(f", r.{name}::text" for name in names)
@@ -52,6 +56,28 @@ def page(
         f" JOIN content c ON {place} AND c.type = r.type AND c.id = r.id ORDER BY {order_by}"
     )
     return text, (*counting, *inner.parameters, *parameters)
+
+
+def _of_all_shards(
+    plan: Plan, limit: int, after: Sequence[str | None] | None, *, body: bool, total: Statement | None
+) -> Statement:
+    """The same page on Citus, in one round of tasks: each shard orders and cuts what it has, and adds the contents.
+
+    What is gathered or cut before the contents are joined would go to the coordinator, and from there to all nodes.
+    """
+    names = key_names(plan)
+    of_row = [f"r.{name}" for name in names]
+    columns = _columns(plan, names)
+    where = _where(plan, hidden=plan.leads == WALK)
+    begin = Fragment("TRUE") if after is None else order.after(plan.keys, of_row, after)
+    counted, counting = (f", ({total[0]})", total[1]) if body and total is not None else ("", ())
+    content = ", (SELECT c.body FROM content c WHERE c.bucket = r.bucket AND c.type = r.type AND c.id = r.id)"
+    text = (
+        f"SELECT r.type, r.id, r.version, r.bucket{''.join(f', {name}::text' for name in of_row)}{counted}"
+        f"{content if body else ''} FROM (SELECT r.type, r.id, r.version, r.bucket, {columns.text} FROM resource r"
+        f" WHERE {where.text}) r WHERE {begin.text} ORDER BY {order.order_by(plan.keys, of_row)} LIMIT %s"
+    )
+    return text, (*counting, *columns.parameters, *where.parameters, *begin.parameters, limit)
 
 
 def _gathers(plan: Plan) -> bool:
