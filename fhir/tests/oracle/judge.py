@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import dates, numbers, references, texts, tokens
+from . import codes, dates, numbers, references, texts, tokens
 from .parameters import COMPARTMENT, PARAMETERS, SYSTEMS, Parameter
 from .values import Value, items, plain, split
 
@@ -57,11 +57,11 @@ def holds(world: World, resource: Resource, name: str, value: str) -> bool:
 
 
 def _plain(world: World, parameter: Parameter, resource: Resource, modifier: str | None, value: str) -> bool:
-    """Any of the alternatives between commas; `:not` is the opposite of all that (#token); `:missing` (#missing)."""
+    """Any of the alternatives between commas; `:not`, `:not-in` are the opposite of all that (#token); `:missing`."""
     if modifier == "missing":
         return _present(parameter, resource) == (value == "false")
-    if modifier == "not":
-        return not _plain(world, parameter, resource, None, value)
+    if modifier in ("not", "not-in"):
+        return not _plain(world, parameter, resource, {"not": None, "not-in": "in"}[modifier], value)
     alternatives = split(value, ",")
     if parameter.type == "composite":
         return any(_composite(world, parameter, resource, alternative) for alternative in alternatives)
@@ -81,14 +81,8 @@ def _present(parameter: Parameter, resource: Resource) -> bool:
 def value_matches(world: World, parameter: Parameter, stored: Value, modifier: str | None, asked: str) -> bool:
     """One stored value against one alternative."""
     kind = parameter.type
-    if kind == "token" and modifier is None:
-        return tokens.matches(stored, asked, SYSTEMS.get((parameter.resource_type, parameter.code)))
     if kind == "token":
-        return (
-            tokens.of_type_matches(stored, asked)
-            if modifier == "of-type"
-            else texts.display_matches(stored, plain(asked))
-        )
+        return _token_matches(parameter, stored, modifier, asked)
     if kind == "reference" and modifier == "identifier":
         return references.identifier_matches(stored, asked)
     if kind == "reference":
@@ -98,6 +92,16 @@ def value_matches(world: World, parameter: Parameter, stored: Value, modifier: s
     if kind == "string":
         return texts.matches(stored, modifier, plain(asked))
     return part_matches(world, kind, stored, asked)
+
+
+def _token_matches(parameter: Parameter, stored: Value, modifier: str | None, asked: str) -> bool:
+    if modifier is None:
+        return tokens.matches(stored, asked, SYSTEMS.get((parameter.resource_type, parameter.code)))
+    if modifier == "text":
+        return texts.display_matches(stored, plain(asked))
+    if modifier == "of-type":
+        return tokens.of_type_matches(stored, asked)
+    return codes.matches(stored, modifier, asked)
 
 
 def part_matches(world: World, kind: str, stored: Value, asked: str) -> bool:

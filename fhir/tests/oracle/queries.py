@@ -9,7 +9,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from random import Random
 from typing import Any
 
-from . import dates, pools, references, texts, tokens
+from . import codes, dates, pools, references, texts, tokens
 from .judge import PREFIXES, Resource
 from .parameters import COMPARTMENT, PARAMETERS, SYSTEMS, Parameter
 from .values import Value, escaped, walk
@@ -171,9 +171,22 @@ class Asker:
         modifier = self.random.choice(("", "", "", ":not"))
         if kind in CODED and self.random.random() < 0.15:
             return f"{parameter.code}:text", escaped(self.words(self.display(value)))
+        if kind in ("CodeableConcept", "Coding") and self.random.random() < 0.2:
+            return self.terminology(parameter, value)
         if kind == "Identifier" and self.random.random() < 0.2:
             return f"{parameter.code}:of-type", self.of_type_value(parameter, about)
         return parameter.code + modifier, self.token_value(parameter, kind, value)
+
+    def terminology(self, parameter: Parameter, value: Value | None) -> Pair:
+        """By a value set, or by what is above or below a code in the hierarchy of codes.ONE."""
+        modifier = self.random.choice(("in", "not-in", "below", "above"))
+        if modifier.endswith("in"):
+            known = [r for r in self.of_type["ValueSet"] if "-set-" in r["id"]]
+            chosen = self.random.choice(known)
+            return f"{parameter.code}:{modifier}", self.random.choice((chosen["url"], f"ValueSet/{chosen['id']}"))
+        stored = [code for system, code in (tokens.pairs(value) if value else ()) if system == codes.ONE and code]
+        related = codes.ancestors(self.random.choice(stored or codes.CODES))
+        return f"{parameter.code}:{modifier}", f"{codes.ONE}|{escaped(self.random.choice(related))}"
 
     def display(self, value: Value | None) -> str:
         held = value.value if value else {}

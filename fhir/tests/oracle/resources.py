@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from . import dates, pools
+from . import codes, dates, pools
 
 Resource = dict[str, Any]
 ABSENT = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]}
@@ -304,7 +304,8 @@ class Maker:
 
     def all(self) -> list[Resource]:
         """Every resource, tagged with the run."""
-        return [self.resource(name, identity) for name, ids in self.ids.items() for identity in ids]
+        made = [self.resource(name, identity) for name, ids in self.ids.items() for identity in ids]
+        return made + [{**value_set, "meta": self.meta()} for value_set in codes.value_sets(self.run)]
 
     def resource(self, resource_type: str, identity: str) -> Resource:
         full = self.random.choice((0.25, 0.5, 0.8))

@@ -9,7 +9,7 @@ import pytest
 
 from fhir.definitions.search_parameters import parameters
 
-from . import dates, numbers, references, texts, tokens
+from . import codes, dates, numbers, references, texts, tokens
 from .judge import World, disorder, judge
 from .parameters import COMPARTMENT, PARAMETERS
 from .values import Value, escaped, plain, split
@@ -121,6 +121,16 @@ def test_tokens() -> None:
     typed = Value("Identifier", {"value": "446053", "type": {"coding": [{"system": "http://t.example", "code": "MR"}]}})
     assert tokens.of_type_matches(typed, "http://t.example|MR|446053")
     assert not tokens.of_type_matches(typed, "http://t.example|MR|446")
+
+
+def test_hierarchies_and_sets_of_codes() -> None:
+    kind = Value("Coding", {"system": codes.ONE, "code": "b"})
+    asked = {("below", "a"): True, ("below", "b"): True, ("below", r"b-1"): False, ("below", "A"): False}
+    asked |= {("above", "b-1"): True, ("above", "b"): True, ("above", "a"): False, ("above", r"x\|y"): False}
+    assert {(m, code): codes.matches(kind, m, f"{codes.ONE}|{code}") for m, code in asked} == asked
+    elsewhere = Value("Coding", {"system": codes.TWO, "code": "b"})
+    assert not codes.matches(elsewhere, "below", f"{codes.ONE}|a")
+    assert [codes.matches(kind, "in", f"ValueSet/r-set-{n}") for n in range(5)] == [False, True, True, False, False]
 
 
 def test_references() -> None:
