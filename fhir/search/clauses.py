@@ -7,10 +7,14 @@ every condition stays on one shard.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
+from fhir import citus
+
 from .comparison import Test
+
+_MANY = 64
 
 
 class Fragment(NamedTuple):
@@ -105,8 +109,19 @@ class Not:
     clause: Clause
 
     def sql(self, alias: Alias) -> Fragment:
-        inner = self.clause.sql(alias)
+        # No index finds what does not meet a condition.
+        inner = self.clause.sql(replace(alias, hidden=True))
         return Fragment(f"NOT ({inner.text})", inner.parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """The same condition, asked of rows that another one has found."""
+
+    clause: Clause
+
+    def sql(self, alias: Alias) -> Fragment:
+        return self.clause.sql(replace(alias, hidden=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +143,37 @@ class Terms:
     hashes: tuple[int, ...]
     code: str = field(default="", compare=False)
 
+    @property
+    def many(self) -> bool:
+        """Whether these are so many that PostgreSQL must not compare each with each."""
+        return len(self.hashes) > _MANY
+
     def sql(self, alias: Alias) -> Fragment:
         if not self.hashes:
             return FALSE
+        if self.many:
+            return self._sql_of_many(alias)
         if len(self.hashes) == 1:
             if alias.hidden:
                 return Fragment(f"%s::bigint = ANY({alias.name}.terms)", self.hashes)
             return Fragment(f"{alias.name}.terms @> %s::bigint[]", (bigints(self.hashes),))
         text = f"{alias.name}.terms && %s::bigint[]"
         return Fragment(f"({text}) IS TRUE" if alias.hidden else text, (bigints(self.hashes),))
+
+    def _sql_of_many(self, alias: Alias) -> Fragment:
+        """`&&` takes seconds for thousands of terms, and the planner does not know it.
+
+        As a filter each term of a row is looked for in a hash of these; where they lead, each of these is looked for
+        in the index, and the rows are fetched by their address, which is one only within a shard.
+        """
+        if alias.hidden or citus.distributed():
+            text = f"EXISTS (SELECT 1 FROM unnest({alias.name}.terms) h(h) WHERE h.h = ANY(%s::bigint[]))"
+        else:
+            text = (
+                f"{alias.name}.ctid = ANY(ARRAY(SELECT m.ctid FROM unnest(%s::bigint[]) h(h)"
+                " JOIN resource m ON m.terms @> ARRAY[h.h]))"
+            )
+        return Fragment(text, (bigints(self.hashes),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from fhir.exceptions import InvalidRequest
 
 from . import hashing, order
 from .catalogue import parameters
-from .clauses import AllOf, AnyOf, Chart, Clause, ClinicalDate, Compartment, Ids, Not, Nothing, Terms, Types
+from .clauses import AllOf, AnyOf, Chart, Clause, ClinicalDate, Compartment, Filter, Ids, Not, Nothing, Terms, Types
 from .conditions import common
 from .links import Chain, Has, names_type
 from .request import SearchRequest
@@ -75,6 +75,8 @@ def make(
     if leads in (CHART, WALK) or not any(names_type(clause) for clause in clauses):
         clauses.insert(0, Types(tuple(TYPE_NUMBER[name] for name in request.types)))
     clauses += _clinical_bounds(request)
+    if leads == SET:
+        clauses = _one_leads(clauses, statistics)
     bucket = None if chart is None else ids.bucket_of(chart)
     return Plan(request.types, tuple(clauses), policy, keys, request.count, leads, bucket, chart)
 
@@ -159,6 +161,14 @@ def _selects(clause: Clause, statistics: Statistics, most: float = RARE) -> bool
     if isinstance(clause, Chain):
         return not clause.large
     return isinstance(clause, Strings | Ids | Has | CodeValues | Compartment | Near | Nothing)
+
+
+def _one_leads(clauses: list[Clause], statistics: Statistics) -> list[Clause]:
+    """Where something else finds the rows, or another one of them, many terms are a filter."""
+    many = [c for c in clauses if isinstance(c, Terms) and c.many]
+    others = any(_selects(c, statistics) for c in clauses if c not in many)
+    leader = None if others else min(many, key=lambda c: len(c.hashes), default=None)
+    return [Filter(c) if c in many and c is not leader else c for c in clauses]
 
 
 def _clinical_bounds(request: SearchRequest) -> list[Clause]:
