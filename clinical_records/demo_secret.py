@@ -6,9 +6,14 @@ import os
 import secrets
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
+
 
 def read_or_make(path: Path) -> str:
-    """The secret in `path`, made if it is not there; processes that start together agree on one."""
+    """The secret in `path`, made if it is not there; processes that start together agree on one.
+
+    Raises ImproperlyConfigured if it is not for this account to read.
+    """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         mine = path.with_name(f"{path.name}.{os.getpid()}")
@@ -21,4 +26,8 @@ def read_or_make(path: Path) -> str:
             pass  # another process was first: its secret counts
         finally:
             mine.unlink()
-    return path.read_text(encoding="ascii").strip()
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except PermissionError as error:
+        text = f"{path} belongs to another account: run this as that account, or choose another CLINICAL_RECORDS_VAR."
+        raise ImproperlyConfigured(text) from error

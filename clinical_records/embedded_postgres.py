@@ -8,6 +8,7 @@ the users of a cluster says who is the last one out; it dies with its process, s
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import logging
@@ -150,8 +151,17 @@ def start(home: Path, *, database: str = ROLE, durable: bool = True) -> Server:
 
     `durable=False` is for tests: commits are not forced to the disk. Raises EmbeddedPostgresError.
     """
-    account = programs.server_account()
-    where = place(home)
+    try:
+        return _joined(place(home), programs.server_account(), database, durable)
+    except PermissionError as error:
+        raise EmbeddedPostgresError(
+            f"{error.filename} belongs to another account: run this as that account, or choose another folder "
+            "with CLINICAL_RECORDS_VAR."
+        ) from error
+
+
+def _joined(where: Place, account: programs.Account | None, database: str, durable: bool) -> Server:
+    """The cluster, running, with this process among its users."""
     where.home.parent.mkdir(parents=True, exist_ok=True)
     lock = _users_lock(where.home)
     try:
@@ -235,7 +245,7 @@ def _make_folders(where: Place, account: programs.Account | None) -> None:
         except FileExistsError:
             status = folder.lstat()
             if not folder.is_dir() or folder.is_symlink() or status.st_uid not in {owner, os.geteuid()}:
-                raise EmbeddedPostgresError(f"{folder} belongs to somebody else: remove it.") from None
+                raise PermissionError(errno.EPERM, "of another account", str(folder)) from None
         if account:
             os.chown(folder, account.uid, account.gid)
         folder.chmod(0o700)

@@ -182,3 +182,15 @@ def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 90) / "postgres"
     socket = embedded_postgres.place(long).socket / f".s.PGSQL.{embedded_postgres.PORT}"
     assert len(os.fsencode(socket)) <= embedded_postgres.SOCKET_PATH_LIMIT
+
+
+def test_a_folder_of_another_account_is_told(home: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder away")
+    where = embedded_postgres.place(home)
+    where.folder.mkdir()
+    if where.folder != where.home:
+        home.with_name(f"{home.name}.place").write_text(f"{where.folder}\n")
+    os.chown(where.folder, 54321, 54321)
+    with pytest.raises(embedded_postgres.EmbeddedPostgresError, match="another account"):
+        embedded_postgres.start(home, durable=False)
