@@ -163,11 +163,13 @@ class Terms:
     def _sql_of_many(self, alias: Alias) -> Fragment:
         """`&&` takes seconds for thousands of terms, and the planner does not know it.
 
-        As a filter each term of a row is looked for in a hash of these; where they lead, each of these is looked for
-        in the index, and the rows are fetched by their address, which is one only within a shard.
+        As a filter each term of a row is looked for in a hash of these: made once, if they stand in a select list, in
+        generic plans too. Where they lead, each of these is looked for in the index, and the rows are fetched by their
+        address, which is one only within a shard.
         """
         if alias.hidden or citus.distributed():
-            text = f"EXISTS (SELECT 1 FROM unnest({alias.name}.terms) h(h) WHERE h.h = ANY(%s::bigint[]))"
+            among = "h.h IN (SELECT unnest(%s::bigint[]))"
+            text = f"(SELECT bool_or({among}) FROM unnest({alias.name}.terms) h(h)) IS TRUE"
         else:
             text = (
                 f"{alias.name}.ctid = ANY(ARRAY(SELECT m.ctid FROM unnest(%s::bigint[]) h(h)"
