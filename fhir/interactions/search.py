@@ -17,7 +17,7 @@ from fhir import citus, database, ids, store
 from fhir.definitions.structure import TYPE_NUMBER
 from fhir.exceptions import Forbidden, Issue, Unavailable
 from fhir.permissions import require
-from fhir.search import explain, parse, plan, sql, statistics
+from fhir.search import binding, explain, parse, plan, sql, statistics
 from fhir.search import page as paging
 from fhir.terminology import Terminology
 
@@ -108,7 +108,8 @@ def _audited(question: database.Statement, row: recorder.Row, asked: Search) -> 
     try:
         if citus.distributed():
             return database.batch([question, (recorder.INSERT_SQL, row)])[0]
-        return database.fetch(f"WITH a AS ({recorder.INSERT_SQL}) {text}", (*row, *parameters))
+        whole = f"WITH a AS ({recorder.INSERT_SQL}) {text}", (*row, *parameters)
+        return database.fetch(*binding.bound(asked.plan, whole))
     except Unavailable as error:
         if error.issues[0].code != "timeout":
             raise
@@ -154,7 +155,8 @@ def _counting(asked: Search) -> database.Statement | None:
 
 def _estimate(asked: Search) -> int:
     text, parameters = sql.matches(asked.plan)
-    explained = database.fetch(f"EXPLAIN (FORMAT JSON) {text}", parameters)[0][0]
+    statement = binding.bound(asked.plan, (f"EXPLAIN (FORMAT JSON) {text}", parameters))
+    explained = database.fetch(*statement)[0][0]
     return max(_COUNTED + 1, int(explained[0]["Plan"]["Plan Rows"]))
 
 

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from fhir import database
 from fhir.exceptions import Unavailable
 
+from .binding import bound
 from .clauses import Clause
 from .plan import Plan
 from .sql import Statement
@@ -65,16 +66,17 @@ def shape(text: str) -> str:
     return re.sub(r"%s", lambda _found: f"${next(numbers)}", text)
 
 
-def execution(statement: Statement) -> Execution:
+def execution(plan: Plan, statement: Statement) -> Execution:
     """Runs a statement under EXPLAIN; only plans it if it takes longer than a statement may. Raises Unavailable."""
     text, parameters = statement
     try:
-        found = database.fetch(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {text}", parameters)
-        ran = True
+        ran, options = True, "ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON"
+        found = database.fetch(*bound(plan, (f"EXPLAIN ({options}) {text}", parameters)))
     except Unavailable as error:
         if error.issues[0].code != "timeout":
             raise
-        found, ran = database.fetch(f"EXPLAIN (FORMAT JSON) {text}", parameters), False
+        ran, options = False, "FORMAT JSON"
+        found = database.fetch(*bound(plan, (f"EXPLAIN ({options}) {text}", parameters)))
     return read(found[0][0][0], ran)
 
 
@@ -113,7 +115,7 @@ def _node(node: dict[str, Any], ran: bool) -> Node:
 
 def outcome(plan: Plan, statement: Statement, statistics: Statistics, language: str) -> dict[str, Any]:
     """The OperationOutcome that explains a search. Runs its statement once more, under EXPLAIN."""
-    done = execution(statement)
+    done = execution(plan, statement)
     with translation.override(language):
         parts = [
             (_("Clauses"), "\n".join(described(clause) for clause in plan.clauses)),

@@ -12,7 +12,7 @@ from accounts.scopes import Scope
 from accounts.texts import lazy_text
 from fhir.exceptions import Unavailable
 
-from . import custom, parse, plan, sql, statistics
+from . import binding, custom, parse, plan, sql, statistics
 from .terminology import Terminology
 
 
@@ -44,7 +44,8 @@ def find_statement(
     for parameter in custom.incomplete(request.custom):
         text = _("Not all records are indexed for the search parameter “%(code)s” yet, which a condition needs.")
         raise Unavailable(lazy_text(text, code=parameter.code))
-    return sql.page(plan.make(request, scope, statistics.current()), limit, body=False)
+    made = plan.make(request, scope, statistics.current())
+    return binding.bound(made, sql.page(made, limit, body=False))
 
 
 def matches(rows: Sequence[tuple[Any, ...]]) -> list[Match]:

@@ -8,6 +8,7 @@ alias.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from accounts.scopes import Scope
@@ -19,7 +20,21 @@ from fhir.exceptions import InvalidRequest
 
 from . import hashing, order
 from .catalogue import parameters
-from .clauses import AllOf, AnyOf, Chart, Clause, ClinicalDate, Compartment, Filter, Ids, Not, Nothing, Terms, Types
+from .clauses import (
+    AllOf,
+    AnyOf,
+    Chart,
+    Clause,
+    ClinicalDate,
+    Compartment,
+    Filter,
+    Ids,
+    Not,
+    Nothing,
+    Terms,
+    Types,
+    Updated,
+)
 from .conditions import common
 from .links import Chain, Has, names_type
 from .request import SearchRequest
@@ -30,6 +45,8 @@ from .statistics import Statistics
 RARE = 3000.0
 # Up to about so many targets of a chain lead through the index on terms.
 FEW = 500.0
+# Costs of gathering a row, beside walking over one; how much longer than expected a walk may be; what is cheap anyway.
+_GATHERED, _LUCK, _FEW_ROWS = 2.0, 4.0, 400.0
 CHART, SET, WALK = "chart", "set", "walk"
 
 
@@ -37,7 +54,9 @@ CHART, SET, WALK = "chart", "set", "walk"
 class Plan:
     """`leads` is chart, set or walk. `bucket` and `patient` are set where one patient decides the place of all matches.
 
-    `policy` is what the caller may see; it is among `clauses` too, unless another clause implies it.
+    `policy` is what the caller may see; it is among `clauses` too, unless another clause implies it. `leading` are the
+    clauses whose indexes may lead; the others are asked of each row. `generic` says that one plan of PostgreSQL serves
+    all values, so that it is made once.
     """
 
     types: tuple[str, ...]
@@ -48,6 +67,8 @@ class Plan:
     leads: str
     bucket: int | None
     patient: str | None
+    leading: tuple[Clause, ...] = ()
+    generic: bool = False
 
     @property
     def condition(self) -> Clause:
@@ -71,14 +92,16 @@ def make(
         clauses.insert(0, policy)
     if not request.types:
         clauses = [Nothing()]
-    leads = _leading(clauses, chart, keys, statistics)
+    leads = _leads(clauses, chart, keys, statistics, request)
+    leading = tuple(_leading(clauses, leads, statistics))
     if leads in (CHART, WALK) or not any(names_type(clause) for clause in clauses):
         clauses.insert(0, Types(tuple(TYPE_NUMBER[name] for name in request.types)))
     clauses += _clinical_bounds(request)
     if leads == SET:
         clauses = _one_leads(clauses, statistics)
     bucket = None if chart is None else ids.bucket_of(chart)
-    return Plan(request.types, tuple(clauses), policy, keys, request.count, leads, bucket, chart)
+    generic = all(_one_plan(clause, clause in leading) for clause in clauses)
+    return Plan(request.types, tuple(clauses), policy, keys, request.count, leads, bucket, chart, leading, generic)
 
 
 def policy_of(scope: Scope) -> Clause | None:
@@ -114,11 +137,77 @@ def member(name: str, resource_id: str, types: tuple[str, ...]) -> Clause:
     )
 
 
-def _leading(clauses: list[Clause], chart: str | None, keys: tuple[order.Key, ...], statistics: Statistics) -> str:
+def _leads(
+    clauses: list[Clause],
+    chart: str | None,
+    keys: tuple[order.Key, ...],
+    statistics: Statistics,
+    request: SearchRequest,
+) -> str:
     if chart is not None:
         return CHART
-    ordered = all(key.column is not None for key in keys)
-    return SET if not ordered or any(_selects(clause, statistics) for clause in clauses) else WALK
+    if not all(key.column is not None for key in keys):
+        return SET
+    if clauses and all(isinstance(clause, Terms) for clause in clauses):
+        return SET if _gathering_is_cheaper(clauses, statistics, request) else WALK
+    return SET if any(_selects(clause, statistics) for clause in clauses) else WALK
+
+
+def _gathering_is_cheaper(clauses: list[Clause], statistics: Statistics, request: SearchRequest) -> bool:
+    """Rows to gather by the rarest term, against rows to walk until a page is full.
+
+    Terms lie in time as chance has it, so that a walk may be several times as long as it should be.
+    """
+    found = [statistics.expected(clause.hashes) for clause in clauses if isinstance(clause, Terms)]
+    rows = sum(statistics.of_type(TYPE_NUMBER[name]) for name in request.types)
+    matches = rows
+    for number in found:
+        matches *= min(1.0, number / max(1.0, rows))
+    walked = min(rows, _LUCK * (request.count + 1) * rows / max(matches, 1.0))
+    return _GATHERED * min(found) <= max(walked, _FEW_ROWS)
+
+
+def _leading(clauses: list[Clause], leads: str, statistics: Statistics) -> Iterator[Clause]:
+    """The clauses that an index may serve first; PostgreSQL chooses among them."""
+    for clause in clauses:
+        if leads == SET:
+            if _selects(clause, statistics) or not any(_selects(c, statistics) for c in clauses):
+                yield clause
+        elif leads == WALK and (isinstance(clause, Chain | Has | Updated) or _narrow(clause)):
+            yield clause
+
+
+def _narrow(clause: Clause) -> bool:
+    """Ranges with two ends: an index on one end finds few rows, perhaps."""
+    if not isinstance(clause, Ranges):
+        return False
+    groups = (clause.tests, *clause.further)
+    ends = [{_ENDS.get(test.prefix, "") for test in group} for group in groups]
+    return {"both"} in ends or ({"least"} in ends and {"most"} in ends)
+
+
+_ENDS = {
+    "eq": "both",
+    "ap": "both",
+    "gt": "least",
+    "ge": "least",
+    "sa": "least",
+    "lt": "most",
+    "le": "most",
+    "eb": "most",
+}
+# Kinds of clauses whose best plan depends on their values, wherever they stand, or where they lead.
+_ALWAYS = (Chain, Has)
+_WHERE_THEY_LEAD = (Ranges, Updated, Near)
+
+
+def _one_plan(clause: Clause, leads: bool) -> bool:
+    """Whether the best plan does not depend on the values of a clause."""
+    if isinstance(clause, AllOf | AnyOf):
+        return all(_one_plan(c, leads) for c in clause.clauses)
+    if isinstance(clause, Not):
+        return _one_plan(clause.clause, leads)
+    return not isinstance(clause, _ALWAYS) and not (leads and isinstance(clause, _WHERE_THEY_LEAD))
 
 
 def _sized(clause: Clause, statistics: Statistics) -> Clause:
@@ -137,16 +226,17 @@ def _sized(clause: Clause, statistics: Statistics) -> Clause:
 
 def _merged(request: SearchRequest, clauses: list[Clause]) -> list[Clause]:
     """Several conditions on a parameter that has one value at most are conditions on one row."""
-    found: dict[str, Ranges] = {}
+    found: dict[tuple[int, ...], Ranges] = {}
     kept: list[Clause] = []
     for clause in clauses:
         known = parameters(request.types[0]).get(getattr(clause, "code", "")) if len(request.types) == 1 else None
         if not isinstance(clause, Ranges) or known is None or not known.single:
             kept.append(clause)
-        elif clause.code in found:
-            found[clause.code] = replace(found[clause.code], further=(*found[clause.code].further, clause.tests))
+        elif clause.params in found:
+            # The same rows: amounts in canonical units are other rows than those as they are written.
+            found[clause.params] = replace(found[clause.params], further=(*found[clause.params].further, clause.tests))
         else:
-            found[clause.code] = clause
+            found[clause.params] = clause
     return [*kept, *found.values()]
 
 

@@ -19,8 +19,11 @@ def _alias(plan: Plan, *, hidden: bool) -> Alias:
 
 
 def _where(plan: Plan, *, hidden: bool) -> Fragment:
-    found = plan.condition.sql(_alias(plan, hidden=hidden))
-    return Fragment(f"NOT r.deleted AND {found.text}", found.parameters)
+    """All conditions; where others are `hidden`, those that lead still are not."""
+    lead, other = _alias(plan, hidden=False), _alias(plan, hidden=hidden)
+    found = [clause.sql(lead if clause in plan.leading else other) for clause in plan.clauses]
+    text = " AND ".join(["NOT r.deleted", *(fragment.text for fragment in found)])
+    return Fragment(text, tuple(p for fragment in found for p in fragment.parameters))
 
 
 def key_names(plan: Plan) -> list[str]:
@@ -75,9 +78,9 @@ def _of_all_shards(
     text = (
         f"SELECT r.type, r.id, r.version, r.bucket{''.join(f', {name}::text' for name in of_row)}{counted}"
         f"{content if body else ''} FROM (SELECT r.type, r.id, r.version, r.bucket, {columns.text} FROM resource r"
-        f" WHERE {where.text}) r WHERE {begin.text} ORDER BY {order.order_by(plan.keys, of_row)} LIMIT %s"
+        f" WHERE {where.text}) r WHERE {begin.text} ORDER BY {order.order_by(plan.keys, of_row)} LIMIT {limit:d}"
     )
-    return text, (*counting, *columns.parameters, *where.parameters, *begin.parameters, limit)
+    return text, (*counting, *columns.parameters, *where.parameters, *begin.parameters)
 
 
 def _gathers(plan: Plan) -> bool:
@@ -92,31 +95,32 @@ def _columns(plan: Plan, names: Sequence[str]) -> Fragment:
 def _walk(plan: Plan, names: Sequence[str], limit: int, after: Sequence[str | None] | None) -> Fragment:
     """Along an index that has the order: the limit stops the walk."""
     columns = _columns(plan, names)
-    where = _where(plan, hidden=plan.leads in (CHART, WALK))
+    where = _where(plan, hidden=True)
     plain = [key.sql.replace("$r", "r") for key in plan.keys]
     begin = Fragment("") if after is None else order.after(plan.keys, plain, after)
     text = (
         f"SELECT r.type, r.id, r.version, r.bucket, {columns.text} FROM resource r WHERE {where.text}"
-        f"{' AND ' + begin.text if begin.text else ''} ORDER BY {order.order_by(plan.keys, plain)} LIMIT %s"
+        f"{' AND ' + begin.text if begin.text else ''} ORDER BY {order.order_by(plan.keys, plain)} LIMIT {limit:d}"
     )
-    return Fragment(text, (*columns.parameters, *where.parameters, *begin.parameters, limit))
+    return Fragment(text, (*columns.parameters, *where.parameters, *begin.parameters))
 
 
 def _set(plan: Plan, names: Sequence[str], limit: int, after: Sequence[str | None] | None) -> Fragment:
     """All matches first, without a limit that would mislead the planner; then their order."""
     columns = _columns(plan, names)
-    where = _where(plan, hidden=plan.leads == CHART)
+    where = _where(plan, hidden=True)
     begin = Fragment("TRUE") if after is None else order.after(plan.keys, names, after)
     text = (
         f"WITH m AS MATERIALIZED (SELECT r.type, r.id, r.version, r.bucket, {columns.text} FROM resource r"
-        f" WHERE {where.text}) SELECT * FROM m WHERE {begin.text} ORDER BY {order.order_by(plan.keys, names)} LIMIT %s"
+        f" WHERE {where.text}) SELECT * FROM m WHERE {begin.text} ORDER BY {order.order_by(plan.keys, names)}"
+        f" LIMIT {limit:d}"
     )
-    return Fragment(text, (*columns.parameters, *where.parameters, *begin.parameters, limit))
+    return Fragment(text, (*columns.parameters, *where.parameters, *begin.parameters))
 
 
 def total(plan: Plan) -> Statement:
     """The number of matches."""
-    where = _where(plan, hidden=plan.leads == CHART)
+    where = _where(plan, hidden=plan.leads in (CHART, SET))
     return f"SELECT count(*) FROM resource r WHERE {where.text}", where.parameters
 
 
@@ -128,6 +132,6 @@ def matches(plan: Plan) -> Statement:
 
 def bounded_total(plan: Plan, bound: int) -> Statement:
     """The number of matches, counted up to `bound`."""
-    where = _where(plan, hidden=plan.leads == CHART)
-    text = f"SELECT count(*) FROM (SELECT 1 FROM resource r WHERE {where.text} LIMIT %s) n"
-    return text, (*where.parameters, bound)
+    where = _where(plan, hidden=plan.leads in (CHART, SET))
+    text = f"SELECT count(*) FROM (SELECT 1 FROM resource r WHERE {where.text} LIMIT {bound:d}) n"
+    return text, where.parameters

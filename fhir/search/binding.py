@@ -1,0 +1,23 @@
+"""Statements whose best plan depends on their values carry them in the text, so that PostgreSQL plans them anew.
+
+Sessions on plain PostgreSQL keep one generic plan for a statement (fhir.apps.generic_plans): making a plan costs more
+than most searches do. Citus routes by the values and plans as it always does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg import ClientCursor
+
+from fhir import citus, database
+
+from .plan import Plan
+
+
+def bound(plan: Plan, statement: database.Statement) -> tuple[str, Any]:
+    """The statement as it is to be sent: with its parameters beside it, or in it and None. Raises Unavailable."""
+    if plan.generic or citus.distributed():
+        return statement
+    text, parameters = statement
+    return ClientCursor(database.raw()).mogrify(text, parameters), None
