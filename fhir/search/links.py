@@ -5,12 +5,12 @@ The term of a reference is made in SQL from the first term of its target, so tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fhir import citus
 from fhir.definitions.structure import TYPE_NUMBER
 
-from .clauses import TRUE, Alias, AllOf, AnyOf, Clause, Fragment, Ids, Nothing, Terms, Types
+from .clauses import TRUE, Alias, AllOf, AnyOf, Clause, Fragment, Ids, Nothing, Terms, Types, joined
 from .rows import CodeValues, Near, Ranges, Strings
 
 
@@ -29,6 +29,8 @@ class Chain:
     large: bool = False
 
     def sql(self, alias: Alias) -> Fragment:
+        if self.through_pat and self.large:
+            return _beside(alias, self.target, self.clause, Fragment(f"{alias.name}.terms", self.parameters))
         inner = alias.inner()
         where = _of_inner(inner, self.target, self.clause, alias.policy)
         filters = self.large or alias.hidden
@@ -52,14 +54,22 @@ class Has:
     """Referred to, by one of the parameters, from a resource of type `source` that meets a condition.
 
     `through_pat` says that the reference decides the place of the source, which then knows whom it is about.
+    `large` says that many sources may meet the condition: then each row is asked for one of its own.
     """
 
     source: int
     parameters: tuple[int, ...]
     through_pat: bool
     clause: Clause
+    large: bool = False
 
     def sql(self, alias: Alias) -> Fragment:
+        if self.large and self.through_pat:
+            patient = Types((TYPE_NUMBER["Patient"],)).sql(alias)
+            found = _beside(alias, self.source, self.clause, Fragment(f"{alias.name}x.terms", self.parameters))
+            return joined([patient, found], "AND")
+        if self.large and not citus.distributed():
+            return joined([self._refers(alias, parameter) for parameter in self.parameters], "OR")
         inner = alias.inner()
         found = _of_inner(inner, self.source, self.clause, alias.policy)
         where = f"FROM resource {inner.name} WHERE {found.text}"
@@ -74,6 +84,33 @@ class Has:
             for _ in self.parameters
         )
         return Fragment(f"({tests})", tuple(p for base in self.parameters for p in (base, *found.parameters)))
+
+    def _refers(self, alias: Alias, parameter: int) -> Fragment:
+        """One row's own referrers, through the index on terms."""
+        inner = alias.inner()
+        where = _of_inner(replace(inner, hidden=True), self.source, self.clause, alias.policy)
+        text = (
+            f"EXISTS (SELECT FROM resource {inner.name} WHERE {inner.name}.terms @> ARRAY[{alias.name}.terms[1] #"
+            f" %s::bigint] AND {where.text} OFFSET 0)"
+        )
+        return Fragment(text, (parameter, *where.parameters))
+
+
+def _beside(alias: Alias, type_number: int, clause: Clause, terms: Fragment) -> Fragment:
+    """Another resource of the same patient meets a condition; one of the two has, in `terms`, the reference to it."""
+    inner = replace(alias.inner(), hidden=True)
+    x, r = inner.name, alias.name
+    of_type = Types((type_number,)).sql(inner)
+    condition = clause.sql(inner)
+    seen = TRUE if alias.policy is None else alias.policy.sql(inner)
+    alone = "" if citus.distributed() else " OFFSET 0"
+    text = (
+        f"EXISTS (SELECT FROM resource {x} WHERE {x}.bucket = {r}.bucket AND {x}.pat = {r}.pat AND {of_type.text}"
+        f" AND NOT {x}.deleted AND {r}.pat # %s::bigint = ANY({terms.text})"
+        f" AND {seen.text} AND {condition.text}{alone})"
+    )
+    parameters = (*of_type.parameters, terms.parameters[0], *seen.parameters, *condition.parameters)
+    return Fragment(text, parameters)
 
 
 def _of_inner(inner: Alias, type_number: int, clause: Clause, policy: Clause | None) -> Fragment:

@@ -218,8 +218,6 @@ def _sized(clause: Clause, statistics: Statistics) -> Clause:
         return Not(_sized(clause.clause, statistics))
     if isinstance(clause, Chain | Has):
         inner = _sized(clause.clause, statistics)
-        if isinstance(clause, Has):
-            return replace(clause, clause=inner)
         return replace(clause, clause=inner, large=not _selects(inner, statistics, FEW))
     return clause
 
@@ -248,9 +246,9 @@ def _selects(clause: Clause, statistics: Statistics, most: float = RARE) -> bool
         return any(_selects(c, statistics, most) for c in clause.clauses)
     if isinstance(clause, AnyOf):
         return all(_selects(c, statistics, most) for c in clause.clauses)
-    if isinstance(clause, Chain):
+    if isinstance(clause, Chain | Has):
         return not clause.large
-    return isinstance(clause, Strings | Ids | Has | CodeValues | Compartment | Near | Nothing)
+    return isinstance(clause, Strings | Ids | CodeValues | Compartment | Near | Nothing)
 
 
 def _one_leads(clauses: list[Clause], statistics: Statistics) -> list[Clause]:

@@ -9,6 +9,14 @@ from uuid import uuid4
 import pytest
 
 
+@pytest.fixture(params=["rare", "frequent"], autouse=True)
+def frequency(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each question is asked as if what it looks for were rare, and as if it were frequent."""
+    if request.param == "frequent":
+        monkeypatch.setattr("fhir.search.plan.FEW", -1.0)
+        monkeypatch.setattr("fhir.search.plan.RARE", -1.0)
+
+
 @pytest.fixture
 def net(api: Any) -> Any:
     """Two patients, one of an organization with a parent, with encounters and observations; all by one identifier."""
