@@ -167,14 +167,19 @@ class Terms:
         generic plans too. Where they lead, each of these is looked for in the index, and the rows are fetched by their
         address, which is one only within a shard.
         """
-        if alias.hidden or citus.distributed():
-            among = "h.h IN (SELECT unnest(%s::bigint[]))"
-            text = f"(SELECT bool_or({among}) FROM unnest({alias.name}.terms) h(h)) IS TRUE"
-        else:
+        name, among = alias.name, "IN (SELECT unnest(%s::bigint[]))"
+        if citus.distributed() and alias.bucket is None:
+            # Citus sends no subquery to its shards that is about a row and has no table.
             text = (
-                f"{alias.name}.ctid = ANY(ARRAY(SELECT m.ctid FROM unnest(%s::bigint[]) h(h)"
-                " JOIN resource m ON m.terms @> ARRAY[h.h]))"
+                f"EXISTS (SELECT 1 FROM (SELECT m.bucket, m.type, m.id, unnest(m.terms) h FROM resource m) {name}m"
+                f" WHERE {name}m.bucket = {name}.bucket AND {name}m.type = {name}.type AND {name}m.id = {name}.id"
+                f" AND {name}m.h {among})"
             )
+        elif alias.hidden or citus.distributed():
+            text = f"(SELECT bool_or(h.h {among}) FROM unnest({name}.terms) h(h)) IS TRUE"
+        else:
+            found = "SELECT m.ctid FROM unnest(%s::bigint[]) h(h) JOIN resource m ON m.terms @> ARRAY[h.h]"
+            text = f"{name}.ctid = ANY(ARRAY({found}))"
         return Fragment(text, (bigints(self.hashes),))
 
 

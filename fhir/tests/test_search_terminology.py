@@ -260,3 +260,29 @@ def test_conditional_create(zoo: Zoo) -> None:
     answer = zoo.client.post("Observation", body, headers={"If-None-Exist": condition})
     assert answer.status_code == 200
     assert answer.json()["id"] == zoo.ids["dog"]
+
+
+def test_thousands_of_codes_in_every_place(zoo: Zoo) -> None:
+    """As the only condition, beside rare ones, negated, in a chart, behind chains, in order, and in totals."""
+    patient = zoo.client.post("Patient", {"resourceType": "Patient"}).json()["id"]
+    subject = {"reference": f"Patient/{patient}"}
+    zoo.ids["hers"] = zoo.observation("c7", subject=subject)
+    zoo.ids["other"] = zoo.observation("x", subject=subject)
+    codes = [f"c{number}" for number in range(5000)]
+    zoo.value_set("large", {"system": zoo.system, "concept": [{"code": code} for code in codes]})
+    large = f"{zoo.base}/large"
+
+    def found(query: str) -> set[str]:
+        answer = zoo.client.get(query)
+        assert answer.status_code == 200, answer.content
+        return {entry["resource"]["id"] for entry in answer.json().get("entry", [])}
+
+    her = {zoo.ids["hers"]}
+    assert found(f"Observation?code:in={large}") == her
+    assert found(f"Observation?code:in={large}&_sort=code&_total=accurate") == her
+    assert found(f"Observation?patient={patient}&code:in={large}") == her
+    assert found(f"Observation?patient={patient}&code:not-in={large}") == {zoo.ids["other"]}
+    assert found(f"Observation?patient={patient}&code:in={large}&combo-code:in={large}") == her
+    assert found(f"Observation?code:in={large}&combo-code:in={large}") == her
+    assert found(f"Patient?_has:Observation:patient:code:in={large}") == {patient}
+    assert found(f"Patient?_id={patient}&_has:Observation:patient:code:not-in={large}") == {patient}
