@@ -164,6 +164,7 @@ def _joined(where: Place, account: programs.Account | None, database: str, durab
     """The cluster, running, with this process among its users."""
     where.home.parent.mkdir(parents=True, exist_ok=True)
     lock = _users_lock(where.home)
+    program_folder: Path | None = None
     try:
         with _start_lock(where.home):
             _set_aside_foreign(where)
@@ -175,7 +176,10 @@ def _joined(where: Place, account: programs.Account | None, database: str, durab
                 _start(where, program_folder, account)
             _make_database(where, database)
     except BaseException:
-        os.close(lock)
+        if program_folder is None:
+            os.close(lock)
+        else:
+            Server(where, program_folder, account, lock).stop()
         raise
     return Server(where, program_folder, account, lock)
 

@@ -31,13 +31,14 @@ class DemoStopped(Exception):
 
 
 class Supervisor:
-    """One gunicorn on `port`, beside `server` if the database is ours.
+    """One gunicorn on `port`, and `server` if the database is ours.
 
     It restarts nothing: what dies is named, and everything stops. SIGINT and SIGTERM stop it too.
     """
 
-    def __init__(self, port: int, server: Server | None) -> None:
-        self.port, self.server = port, server
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.server: Server | None = None
         self.gunicorn: subprocess.Popen[bytes] | None = None
         self.asked_to_stop = False
         self.parent = os.getppid()
@@ -47,22 +48,24 @@ class Supervisor:
         return f"http://localhost:{self.port}"
 
     def catch_signals(self) -> None:
-        """From now on SIGINT and SIGTERM ask for a stop."""
+        """From now on signals ask for a stop, and interrupt nothing."""
 
         def stop(number: int, frame: FrameType | None) -> None:
             self.asked_to_stop = True
 
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, stop)
+        on_signals(stop)
 
-    def start(self, folder: Path) -> None:
-        """Start gunicorn in `folder`, the project's, and wait until it answers. Raises DemoStopped."""
+    def launch(self, folder: Path) -> None:
+        """Start gunicorn in `folder`, the project's. Raises DemoStopped."""
         wait_for_port(self.port)
         command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "clinical_records.wsgi"]
         environment = {**os.environ, "PORT": str(self.port)}
         self.gunicorn = subprocess.Popen(
             command, cwd=folder, env=environment, start_new_session=True, preexec_fn=die_with_parent()
         )
+
+    def wait_until_ready(self) -> None:
+        """Until gunicorn answers, or a signal asks for a stop. Raises DemoStopped."""
         deadline = time.monotonic() + START_SECONDS
         while not self.asked_to_stop and not answers(f"{self.url}/health"):
             self.check()
@@ -97,6 +100,13 @@ class Supervisor:
                 self.gunicorn.wait()
         if self.server:
             self.server.stop()
+
+
+def on_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+    """What SIGINT, SIGTERM and SIGHUP do; under nohup, SIGHUP goes on doing nothing."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def answers(url: str) -> bool:

@@ -97,6 +97,23 @@ def test_it_serves_and_a_signal_stops_all_of_it(var: Path) -> None:
     assert all(gone(process, 1) for process in processes)
 
 
+@pytest.mark.parametrize("word", ["Iniciando PostgreSQL", "Preparando", "Iniciando el servidor"])
+def test_a_signal_at_any_time_leaves_nothing_behind(var: Path, word: str) -> None:
+    demo = Demo(var)
+    deadline = time.monotonic() + READY_SECONDS
+    while word not in demo.said():
+        assert time.monotonic() < deadline, demo.said()
+        time.sleep(0.02)
+    time.sleep(0.2)
+    demo.stop()
+    assert not embedded_postgres.is_running(embedded_postgres.place(demo.home))
+    assert not [
+        one
+        for one in psutil.process_iter(["environ"])
+        if (one.info["environ"] or {}).get("CLINICAL_RECORDS_VAR") == str(var)
+    ]
+
+
 def test_what_dies_is_named_and_the_next_run_recovers(var: Path) -> None:
     demo = Demo(var).ready()
     demo.gunicorn().kill()

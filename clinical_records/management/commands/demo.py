@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from argparse import ArgumentParser
 from typing import Any
 
@@ -16,7 +17,7 @@ from accounts.demo import DEMO_USERS, create_demo_users
 from accounts.models import User
 from clinical_records import demo_data, embedded_postgres
 from clinical_records.postgres_programs import NoPrograms
-from clinical_records.supervisor import DemoStopped, Supervisor
+from clinical_records.supervisor import DemoStopped, Supervisor, on_signals
 
 
 class Command(BaseCommand):
@@ -36,12 +37,13 @@ class Command(BaseCommand):
 
     def run_demo(self, *, port: int, patients: int, stop_with_parent: bool, **_options: Any) -> None:
         """Start all, wait, stop all. Raises CommandError, status 1, when a part fails or ends by itself."""
-        supervisor = Supervisor(port, self.start_database())
+        on_signals(signal.default_int_handler)  # until there is a server to stop: KeyboardInterrupt
+        supervisor = Supervisor(port)
         try:
+            supervisor.server = self.start_database()
             self.prepare(patients)
             supervisor.catch_signals()
-            self.say(_("Starting the server."))
-            supervisor.start(settings.BASE_DIR)
+            self.serve(supervisor)
             if not supervisor.asked_to_stop:
                 self.greet(supervisor.url)
             supervisor.wait(stop_with_parent=stop_with_parent)
@@ -72,10 +74,28 @@ class Command(BaseCommand):
         if demo_data.patient_count() < patients:
             self.say(_("Generating the charts of %(count)s patients.") % {"count": patients})
             call_command("generate_charts", patients=patients)
+        if not self.has_users():
+            self.make_users()
+
+    def has_users(self) -> bool:
+        """Are the demo users there, and the patient linked to a chart if there are any?"""
+        users = User.objects.filter(username__in=DEMO_USERS)
+        linked = users.filter(username="paciente").exclude(fhir_user="").exists()
+        return users.count() == len(DEMO_USERS) and (linked or not demo_data.patient_count())
+
+    def make_users(self) -> None:
+        """The demo users, with the passwords that are about to be shown."""
         linked = User.objects.filter(username="paciente").exclude(fhir_user="").exists()
         patient, practitioner = (None, None) if linked else demo_data.people_to_link()
         create_demo_users(patient, practitioner)
         connections.close_all()
+
+    def serve(self, supervisor: Supervisor) -> None:
+        """Start the server; while it compiles the definitions, bring users of an earlier run back to how they were."""
+        self.say(_("Starting the server."))
+        supervisor.launch(settings.BASE_DIR)
+        self.make_users()
+        supervisor.wait_until_ready()
 
     def greet(self, url: str) -> None:
         """The addresses and the logins."""
