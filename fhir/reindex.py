@@ -298,7 +298,7 @@ def _finish(job: Job) -> None:
     """Ends a job whose ranges are done, unless something is left."""
     if job.parameters:
         _wait_for_older(job)
-        if database.fetch(f"SELECT EXISTS (SELECT FROM resource r WHERE NOT r.deleted AND {job.wanted})")[0][0]:
+        if database.fetch(f"SELECT EXISTS (SELECT 1 FROM resource r WHERE NOT r.deleted AND {job.wanted})")[0][0]:
             database.fetch(_AGAIN, (job.id,))
             return
     database.batch([(_READY, (job.id,)), (_FINISH, (False, False, job.id))], atomic=True)

@@ -13,6 +13,7 @@ from django.db import connection
 
 from clinical_records.testing import ApiClient
 from fhir import citus
+from fhir.search import custom
 
 pytestmark = pytest.mark.citus
 
@@ -33,9 +34,12 @@ class Tasks:
 
 
 @pytest.fixture
-def client(api: Callable[..., ApiClient]) -> ApiClient:
+def client(api: Callable[..., ApiClient], monkeypatch: pytest.MonkeyPatch) -> ApiClient:
+    """Logged in. Every two seconds a process looks for new search parameters, in all shards: not during the test."""
     if not citus.has_citus(connection):
         pytest.skip("the database has no Citus extension (set DATABASE_URL to that of a coordinator)")
+    monkeypatch.setattr(custom, "CHECK_SECONDS", 3600.0)
+    custom.refresh(now=True)
     return api()
 
 
