@@ -86,7 +86,7 @@ class Expander:
         if not definition.includes:
             if definition.expansion is not None:
                 return definition.expansion
-            raise refusal(texts.NO_CONTENT, value_set=reference)
+            raise refusal(texts.PART_OF_EXPANSION if definition.partial else texts.NO_CONTENT, value_set=reference)
         self._note(self._needed(definition), reference)
         included = union(self._selected(s, reference, definition.active_only) for s in definition.includes)
         try:

@@ -27,7 +27,7 @@ Json = dict[str, Any]
 VALUE_SET, CODE_SYSTEM = "ValueSet", "CodeSystem"
 
 # Codes that a process keeps, of all stored code systems and value sets together; a code takes some 300 bytes.
-_MOST_KEPT = 100_000
+_MOST_KEPT = 60_000
 _KEYS_SQL = """SELECT r.type, r.id, r.version, r.updated FROM resource r
  WHERE NOT r.deleted AND r.terms && %s::bigint[]"""
 _BODIES_SQL = """SELECT r.type, r.id, r.version, r.updated, c.body FROM resource r

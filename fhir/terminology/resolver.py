@@ -14,7 +14,7 @@ from .members import Members
 from .texts import refusal
 
 # Codes of all value sets that a process keeps expanded.
-_MOST_KEPT = 100_000
+_MOST_KEPT = 60_000
 _Fingerprint = tuple[tuple[Key | None, ...], ...]
 
 

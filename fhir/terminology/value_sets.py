@@ -29,13 +29,17 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class ValueSet:
-    """The rules of a value set, and the codes of its stored expansion if those are all (else None)."""
+    """The rules of a value set, and the codes of its stored expansion if those are all (else None).
+
+    `partial` says that there is an expansion which does not hold all.
+    """
 
     url: str
     includes: tuple[Selection, ...]
     excludes: tuple[Selection, ...]
     active_only: bool
     expansion: Members | None
+    partial: bool = False
 
     @property
     def size(self) -> int:
@@ -47,12 +51,14 @@ class ValueSet:
 def value_set(resource: Json) -> ValueSet:
     """The rules in a ValueSet resource."""
     compose = resource.get("compose", {})
+    expansion = _expansion(resource.get("expansion"))
     return ValueSet(
         url=resource.get("url", ""),
         includes=tuple(_selection(row) for row in compose.get("include", ())),
         excludes=tuple(_selection(row) for row in compose.get("exclude", ())),
         active_only=compose.get("inactive") is False,
-        expansion=_expansion(resource.get("expansion")),
+        expansion=expansion,
+        partial="expansion" in resource and expansion is None,
     )
 
 
