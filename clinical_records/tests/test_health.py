@@ -54,7 +54,10 @@ def test_it_comes_back_with_the_database(client: Client, database: None) -> None
         (backend,) = cursor.fetchone()
     with psycopg.connect(**{**connection.get_connection_params(), "dbname": "postgres"}, autocommit=True) as other:
         other.execute("select pg_terminate_backend(%s)", [backend])
-    statuses = [client.get("/health").status_code for _ in range(3)]
+    try:
+        statuses = [client.get("/health").status_code for _ in range(3)]
+    finally:
+        connection.close()
     assert statuses[-1] == 200
     assert statuses.count(503) <= 1
 
