@@ -20,7 +20,7 @@ from fhir.exceptions import InvalidRequest
 
 from . import hashing
 from .catalogue import Parameter
-from .clauses import AnyOf, Clause, Not, Nothing, Present
+from .clauses import AnyOf, Clause, Not, Nothing, Present, Terms
 from .parameters import token
 from .parameters.text import bad_modifier, bad_value, split, unescape
 
@@ -146,7 +146,13 @@ def _plain_terms(parameter: Parameter, found: list[Codes], implied: Mapping[str,
             else:
                 listed = codes.codes.get(system, frozenset())
                 asked |= listed if meant is None else listed & meant
-    made: list[Clause] = [Present(parameter.mask, True, parameter.code)] if everything else []
+    made: list[Clause] = [_any_value(parameter)] if everything else []
     if asked:
         made.append(token.terms(parameter, [hashing.any_system(code) for code in sorted(asked)]))
     return made[0] if len(made) == 1 else AnyOf(tuple(made)) if made else Nothing()
+
+
+def _any_value(parameter: Parameter) -> Clause:
+    if not parameter.custom:
+        return Present(parameter.mask, True, parameter.code)
+    return Terms((hashing.presence(parameter.resource_type, parameter.stored_as[0])[0],), parameter.code)

@@ -31,21 +31,23 @@ class Expander:
         self.library, self.base_url = library, base_url
         self.names: dict[Name, None] = {}
         self._known: dict[str, Members] = {}
+        self._refused: dict[str, InvalidRequest] = {}
         self._open: list[str] = []
 
     def name_of(self, reference: str) -> tuple[Name, str | None]:
         """What `ValueSet/[id]`, its full address here, or a canonical url with or without |version, stands for."""
-        own = reference.removeprefix(f"{self.base_url}/")
-        kind, _slash, resource_id = own.partition("/")
-        if kind == VALUE_SET and resource_id and "/" not in resource_id:
-            return Name(VALUE_SET, "", resource_id.partition("|")[0]), None
         url, _bar, version = reference.partition("|")
+        kind, _slash, resource_id = url.removeprefix(f"{self.base_url}/").partition("/")
+        if kind == VALUE_SET and resource_id and "/" not in resource_id:
+            return Name(VALUE_SET, "", resource_id), version or None
         return Name(VALUE_SET, url), version or None
 
     def members(self, reference: str) -> Members:
         """All members. Raises InvalidRequest where they cannot be known completely, or are too many."""
         found = self._known.get(reference)
         if found is None:
+            if reference in self._refused:
+                raise self._refused[reference]
             if reference in self._open:
                 raise refusal(texts.CYCLE, "invalid", value_set=reference)
             if len(self._open) >= DEEPEST:
@@ -53,6 +55,9 @@ class Expander:
             self._open.append(reference)
             try:
                 found = self._known[reference] = self._expanded(reference)
+            except InvalidRequest as error:
+                self._refused[reference] = error
+                raise
             finally:
                 self._open.pop()
         return found

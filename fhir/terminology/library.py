@@ -26,8 +26,10 @@ from .value_sets import ValueSet, value_set
 Json = dict[str, Any]
 VALUE_SET, CODE_SYSTEM = "ValueSet", "CodeSystem"
 
-# Codes that a process keeps, of all stored code systems and value sets together; a code takes some 300 bytes.
+# Codes that a process keeps, of all stored code systems and value sets together; a code takes some 300 bytes, and
+# a resource without any as much as twenty.
 _MOST_KEPT = 60_000
+_LEAST_WEIGHT = 20
 _KEYS_SQL = """SELECT r.type, r.id, r.version, r.updated FROM resource r
  WHERE NOT r.deleted AND r.terms && %s::bigint[]"""
 _BODIES_SQL = """SELECT r.type, r.id, r.version, r.updated, c.body FROM resource r
@@ -100,7 +102,7 @@ class _Shelf:
         with self.lock:
             if source.key in self.sources:
                 return
-            weight = 1 + source.content.size
+            weight = _LEAST_WEIGHT + source.content.size
             self.sources[source.key] = source, weight
             self.weight += weight
             while self.weight > _MOST_KEPT and len(self.sources) > 1:

@@ -13,8 +13,9 @@ from .library import CODE_SYSTEM, Key, Library, Name
 from .members import Members
 from .texts import refusal
 
-# Codes of all value sets that a process keeps expanded.
+# Codes of all value sets that a process keeps expanded; what is kept about a set counts as twenty.
 _MOST_KEPT = 60_000
+_LEAST_WEIGHT = 20
 _Fingerprint = tuple[tuple[Key | None, ...], ...]
 
 
@@ -44,13 +45,13 @@ class _Answers:
         with self.lock:
             self._drop(self.kept.pop(key, None))
             self.kept[key] = answer
-            self.weight += 1 + len(answer.members)
+            self.weight += _LEAST_WEIGHT + len(answer.members)
             while self.weight > _MOST_KEPT and len(self.kept) > 1:
                 self._drop(self.kept.popitem(last=False)[1])
 
     def _drop(self, answer: _Answer | None) -> None:
         if answer is not None:
-            self.weight -= 1 + len(answer.members)
+            self.weight -= _LEAST_WEIGHT + len(answer.members)
 
 
 _answers = _Answers()

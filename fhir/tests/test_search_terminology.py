@@ -286,3 +286,23 @@ def test_thousands_of_codes_in_every_place(zoo: Zoo) -> None:
     assert found(f"Observation?code:in={large}&combo-code:in={large}") == her
     assert found(f"Patient?_has:Observation:patient:code:in={large}") == {patient}
     assert found(f"Patient?_id={patient}&_has:Observation:patient:code:not-in={large}") == {patient}
+
+
+def test_a_whole_system_of_plain_codes_is_having_a_value(zoo: Zoo) -> None:
+    def document(mark: str, content_type: str | None) -> str:
+        attachment = {"title": "x"} if content_type is None else {"contentType": content_type}
+        identifier = [{"system": zoo.base, "value": mark}]
+        return zoo.make(
+            "DocumentReference", status="current", identifier=identifier, content=[{"attachment": attachment}]
+        )
+
+    typed, untyped = document("d", "application/pdf"), document("d", None)
+
+    def found(modifier: str) -> list[str]:
+        mimetypes = "http://hl7.org/fhir/ValueSet/mimetypes"
+        answer = zoo.client.get(f"DocumentReference?identifier={zoo.base}|d&contenttype:{modifier}={mimetypes}")
+        assert answer.status_code == 200, answer.content
+        return [entry["resource"]["id"] for entry in answer.json().get("entry", [])]
+
+    assert found("in") == [typed]
+    assert found("not-in") == [untyped]

@@ -279,6 +279,23 @@ def test_cycles_and_depth() -> None:
     assert refused(lambda: members(*chain, of_set="urn:0")) == "too-costly"
 
 
+def test_refusals_are_not_repeated() -> None:
+    """Sets of which each imports two that fail, with an expansion to fall back on: every one is tried once."""
+    tried: list[str] = []
+
+    class Counting(Expander):
+        def _expanded(self, reference: str) -> Members:
+            tried.append(reference)
+            return super()._expanded(reference)
+
+    rows = [
+        value_set(f"urn:{n}", {"valueSet": [f"urn:{n + 1}"]}, {"valueSet": [f"urn:{n + 1}|9", f"urn:{n + 1}"]})
+        for n in range(12)
+    ]
+    refused(lambda: Counting(Shelf(*rows), BASE).members("urn:0"))
+    assert len(tried) == len(set(tried))
+
+
 def test_a_set_that_is_imported_twice_is_no_cycle() -> None:
     one = value_set("urn:1", of(SYSTEM, "dog"))
     two, three = (value_set(f"urn:{n}", {"valueSet": ["urn:1"]}) for n in (2, 3))
@@ -352,6 +369,9 @@ def test_nothing_and_unknown() -> None:
     refused(lambda: members(value_set("urn:x")))
     assert refused(members) == "not-found"
     assert refused(lambda: members(value_set("urn:x", of(SYSTEM, "a")), of_set="ValueSet/9")) == "not-found"
+    versioned = value_set("urn:x", of(SYSTEM, "a"), version="1")
+    assert members(versioned, of_set="ValueSet/0|1")
+    assert refused(lambda: members(versioned, of_set="ValueSet/0|2")) == "not-found"
 
 
 def test_value_sets_that_an_address_defines() -> None:
