@@ -146,27 +146,51 @@ def _missing(parameter: Parameter, value: str) -> Clause:
 # --- chains
 
 
+Condition = Callable[[str, Reader], Clause]
+
+
 def _chain(parameter: Parameter, modifier: str | None, rest: str, value: str, reader: Reader) -> Clause:
+    def condition(target: str, deeper: Reader) -> Clause:
+        return clause(target, rest, value, deeper)
+
+    return _linked(parameter, modifier, rest, condition, reader)
+
+
+def chain(resource_type: str, name: str, rest: str, condition: Condition, reader: Reader) -> Clause:
+    """A reference `name` (`subject` or `subject:Patient`) to a resource that meets a condition on `rest`.
+
+    `condition` makes the clause for a type that the reference may lead to. Raises as `clause` does.
+    """
+    code, _colon, modifier = name.partition(":")
+    parameter = parameters(resource_type).get(code)
+    if parameter is None:
+        raise _unknown(resource_type, code)
+    return _linked(parameter, modifier or None, rest, condition, reader)
+
+
+def _linked(parameter: Parameter, modifier: str | None, rest: str, condition: Condition, reader: Reader) -> Clause:
     if parameter.type != "reference":
         text = _("“%(code)s” is no reference, so nothing can be chained to it.")
-        raise bad_value(parameter.code, value, text)
+        raise bad_value(parameter.code, parameter.code, text)
     reader = reader.deeper(f"{parameter.code}.{rest}")
     targets = _targets(parameter, modifier, rest, reader)
     hashes = tuple(hashing.parameter_hash(parameter.resource_type, code) for code in parameter.stored_as)
     decides = patient_decides(parameter.resource_type, parameter.code)
-    found = tuple(
-        Chain(hashes, TYPE_NUMBER[target], condition, decides and target == "Patient")
-        for target, condition in _conditions(targets, rest, value, reader)
-    )
-    return found[0] if len(found) == 1 else AnyOf(found)
+    found: list[Clause] = []
+    for target, asked in _conditions(targets, condition, reader):
+        if not parameter.types or "Reference" in parameter.types:
+            found.append(Chain(hashes, TYPE_NUMBER[target], asked, decides and target == "Patient"))
+        if parameter.types != {"Reference"} and "url" in parameters(target):
+            found.append(Chain(hashes, TYPE_NUMBER[target], asked, url=hashing.parameter_hash(target, "url")))
+    return found[0] if len(found) == 1 else AnyOf(tuple(found))
 
 
-def _conditions(targets: tuple[str, ...], rest: str, value: str, reader: Reader) -> list[tuple[str, Clause]]:
+def _conditions(targets: tuple[str, ...], condition: Condition, reader: Reader) -> list[tuple[str, Clause]]:
     """The rest of a chain for each type that it fits. Raises what the first one raised if it fits none."""
     found, refused = [], None
     for target in targets:
         try:
-            found.append((target, clause(target, rest, value, reader)))
+            found.append((target, condition(target, reader)))
         except (InvalidRequest, Forbidden) as error:
             refused = refused or error
     if refused is not None and (not found or refused.issues[0].code == "too-costly"):
@@ -217,24 +241,57 @@ def _has(resource_type: str, name: str, value: str, reader: Reader) -> Clause:
         text = _("“%(code)s” of %(type)s does not refer to %(target)s.")
         shown = lazy_text(text, code=link.code, type=source, target=resource_type)
         raise InvalidRequest(shown, code="not-supported", expression="_has")
-    return Has(
-        source=TYPE_NUMBER[source],
-        parameters=tuple(hashing.parameter_hash(source, code) for code in link.stored_as),
-        through_pat=resource_type == "Patient" and patient_decides(source, link.code) and link.targets == ("Patient",),
-        clause=clause(source, parts[3], value, reader),
-    )
+    hashes = tuple(hashing.parameter_hash(source, code) for code in link.stored_as)
+    condition = clause(source, parts[3], value, reader)
+    found: list[Clause] = []
+    if not link.types or "Reference" in link.types:
+        through_pat = resource_type == "Patient" and patient_decides(source, link.code) and link.targets == ("Patient",)
+        found.append(Has(TYPE_NUMBER[source], hashes, through_pat, condition))
+    if link.types != {"Reference"} and "url" in parameters(resource_type):
+        # By the url that both hold: the same question from either side.
+        url = hashing.parameter_hash(resource_type, "url")
+        found.append(Chain(hashes, TYPE_NUMBER[source], condition, url=url))
+    return found[0] if len(found) == 1 else AnyOf(tuple(found))
 
 
-def _list(_resource_type: str, value: str, reader: Reader) -> Clause:
-    """`_list=42`: the items of List/42 (https://hl7.org/fhir/R4/search.html#list)."""
+# The codes of List.code that make a list the current one of its kind.
+_CURRENT = {
+    "$current-problems": ("problems", "11450-4"),
+    "$current-medications": ("medications", "10160-0"),
+    "$current-allergies": ("allergies", "48765-2"),
+    "$current-drug-allergies": ("allergies", "48765-2"),
+}
+
+
+def _list(resource_type: str, value: str, reader: Reader) -> Clause:
+    """`_list=42`: the items of List/42; `_list=$current-problems`: those of lists that are current.
+
+    https://hl7.org/fhir/R4/search.html#list, https://hl7.org/fhir/R4/lifecycle.html#current
+    """
     reader.require("List")
-    ids = tuple(unescape(item).removeprefix("List/") for item in values_of("_list", value))
-    return Has(
-        source=TYPE_NUMBER["List"],
-        parameters=(hashing.parameter_hash("List", "item"),),
-        through_pat=False,
-        clause=Ids(ids, tuple(hashing.own_term("List", i) for i in ids)),
-    )
+    items = [unescape(item) for item in values_of("_list", value)]
+    found = [_current(resource_type, item, reader) for item in items if item.startswith("$")]
+    ids = tuple(item.removeprefix("List/") for item in items if not item.startswith("$"))
+    if ids:
+        found.append(_items(Ids(ids, tuple(hashing.own_term("List", i) for i in ids))))
+    return found[0] if len(found) == 1 else AnyOf(tuple(found))
+
+
+def _items(of_list: Clause) -> Clause:
+    return Has(TYPE_NUMBER["List"], (hashing.parameter_hash("List", "item"),), False, of_list)
+
+
+def _current(resource_type: str, name: str, reader: Reader) -> Clause:
+    if name not in _CURRENT:
+        text = _("“%(value)s” in “%(code)s” is not a list that this server knows: %(known)s.")
+        shown = lazy_text(text, value=name[:100], code="_list", known=", ".join(_CURRENT))
+        raise InvalidRequest(shown, code="not-supported", expression="_list")
+    code, loinc = _CURRENT[name]
+    listed = f"http://terminology.hl7.org/CodeSystem/list-example-codes|{code},http://loinc.org|{loinc}"
+    items = _items(AllOf((clause("List", "code", listed, reader), clause("List", "status", "current", reader))))
+    if name == "$current-drug-allergies" and resource_type == "AllergyIntolerance":
+        return AllOf((items, clause(resource_type, "category", "medication", reader)))
+    return items
 
 
 def _filter(resource_type: str, value: str, reader: Reader) -> Clause:

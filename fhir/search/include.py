@@ -13,6 +13,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from accounts.scopes import Scope
+from accounts.texts import lazy_text
 from fhir import database, json
 from fhir.definitions.structure import RESOURCE_TYPES, TYPE_NAME, TYPE_NUMBER
 from fhir.exceptions import InvalidRequest
@@ -27,6 +28,9 @@ from .request import Include
 
 # `:iterate` ends here at the latest; https://hl7.org/fhir/R4/search.html#include leaves the bound to the server.
 ROUNDS = 10
+# What the includes of one page add at most, and references that are followed at once.
+MOST = 10_000
+_MOST_TERMS = 200_000
 Found = tuple[str, str, str]  # type, id, content
 
 
@@ -42,9 +46,6 @@ class _Walk:
 
 def included(matches: Sequence[Found], asked: Sequence[Include], scope: Scope, base_url: str) -> list[Found]:
     """The resources that the includes of a search add to its matches, each once. Raises InvalidRequest."""
-    for include in asked:
-        if include.reverse and include.source == "*":
-            raise InvalidRequest(_("_revinclude needs a type: write Type:parameter or Type:*."), code="too-costly")
     walk = _Walk(scope, base_url, {(kind, rid) for kind, rid, _body in matches})
     sources = list(matches)
     for number in range(ROUNDS):
@@ -60,8 +61,13 @@ def _round(walk: _Walk, sources: Sequence[Found], wanted: Sequence[Include]) -> 
     terms = {term for include in wanted for term in _terms(walk, sources, include)}
     if not terms:
         return []
+    left = MOST - len(walk.found)
+    rows = database.fetch(*_statement(walk, terms, left + 1))
+    if len(rows) > left or len(terms) > _MOST_TERMS:
+        text = _("The includes add more than %(limit)d resources: ask for fewer matches with _count.")
+        raise InvalidRequest(lazy_text(text, limit=MOST), code="too-costly", expression="_include")
     new = []
-    for number, resource_id, body in database.fetch(*_statement(walk, terms)):
+    for number, resource_id, body in rows:
         key = (TYPE_NAME[number], resource_id)
         if key not in walk.seen:
             walk.seen.add(key)
@@ -69,7 +75,7 @@ def _round(walk: _Walk, sources: Sequence[Found], wanted: Sequence[Include]) -> 
     return new
 
 
-def _statement(walk: _Walk, terms: set[int]) -> tuple[str, Sequence[Any]]:
+def _statement(walk: _Walk, terms: set[int], limit: int) -> tuple[str, Sequence[Any]]:
     alias = Alias("r")
     policy = policy_of(walk.scope)
     parts = [
@@ -82,6 +88,7 @@ def _statement(walk: _Walk, terms: set[int]) -> tuple[str, Sequence[Any]]:
         f"WITH m AS MATERIALIZED (SELECT r.bucket, r.type, r.id, r.pat, r.terms FROM resource r"
         f" WHERE {parts[0].text} AND NOT r.deleted) SELECT r.type, r.id, c.body FROM m r JOIN content c"
         f" ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id WHERE {parts[1].text} AND {parts[2].text}"
+        f" LIMIT {limit:d}"
     )
     return text, [p for part in parts for p in part.parameters]
 
@@ -91,14 +98,30 @@ def _terms(walk: _Walk, sources: Sequence[Found], include: Include) -> Iterator[
 
 
 def _reverse(sources: Sequence[Found], include: Include) -> Iterator[int]:
-    for kind, resource_id, _body in sources:
+    for kind, resource_id, body in sources:
         if include.target is not None and include.target != kind:
             continue
-        own = hashing.own_term(kind, resource_id)
-        for parameter in _references_of(include.source, include.code):
-            if kind in parameter.targets:
-                for code in parameter.stored_as:
-                    yield hashing.parameter_hash(include.source, code) ^ own
+        own, canonical = _bases(include.source, include.code, kind, catalogue.generation)
+        for base in own:
+            yield base ^ hashing.own_term(kind, resource_id)
+        url = json.loads(body).get("url") if canonical else None
+        if url is not None:
+            for base in canonical:
+                yield base ^ hashing.uri(url)
+
+
+@lru_cache(maxsize=4096)
+def _bases(source: str, code: str, target: str, _generation: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What a target's own term, and its url, are combined with to be references to it; `source` may be "*"."""
+    own: dict[int, None] = {}
+    canonical: dict[int, None] = {}
+    for resource_type in RESOURCE_TYPES if source == "*" else (source,):
+        for parameter in _references_of(resource_type, code):
+            if target in parameter.targets:
+                bases = dict.fromkeys(hashing.parameter_hash(resource_type, each) for each in parameter.stored_as)
+                own |= bases
+                canonical |= bases if parameter.types != {"Reference"} else {}
+    return tuple(own), tuple(canonical) if "url" in parameters(target) else ()
 
 
 def _references_of(resource_type: str, code: str) -> Iterable[Parameter]:

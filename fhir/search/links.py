@@ -20,6 +20,7 @@ class Chain:
 
     `through_pat` says that it decides the place: column `pat` then is the target's hash, if the terms say so too.
     `large` says that many targets may meet the condition: then each row asks a hash of them; few lead through an index.
+    `url` (the hash of "Type.url" of the target) says that the parameters are canonical: they hold the target's url.
     """
 
     parameters: tuple[int, ...]
@@ -27,6 +28,7 @@ class Chain:
     clause: Clause
     through_pat: bool = False
     large: bool = False
+    url: int | None = None
 
     def sql(self, alias: Alias) -> Fragment:
         if self.through_pat and self.large:
@@ -39,14 +41,23 @@ class Chain:
             among = f"IN ({found})" if filters else f"= ANY(ARRAY({found}))"
             text = f"({alias.name}.pat {among} AND {alias.name}.pat # %s::bigint = ANY({alias.name}.terms))"
             return Fragment(text, (*where.parameters, self.parameters[0]))
-        terms = ", ".join(f"{inner.name}.terms[1] # %s::bigint" for _ in self.parameters)
-        found = f"SELECT unnest(ARRAY[{terms}]) t FROM resource {inner.name} WHERE {where.text}"
-        parameters = (*self.parameters, *where.parameters)
+        terms = self._target_terms(inner)
+        found = f"SELECT {terms.text} t FROM resource {inner.name} WHERE {where.text}"
+        parameters = (*terms.parameters, *where.parameters)
         # Citus does not ask other rows once for each element of an array.
         if filters and not citus.distributed():
             # In a select list the planner does not join: the targets are hashed once, and each row asks for its terms.
             return Fragment(f"(SELECT bool_or(u IN ({found})) FROM unnest({alias.name}.terms) u(u))", parameters)
         return Fragment(f"{alias.name}.terms && (SELECT array_agg(t) FROM ({found}) {inner.name}s)", parameters)
+
+    def _target_terms(self, inner: Alias) -> Fragment:
+        """What references to a target are as terms; of other terms than urls something becomes that nobody has."""
+        if self.url is None:
+            each = ", ".join(f"{inner.name}.terms[1] # %s::bigint" for _ in self.parameters)
+            return Fragment(f"unnest(ARRAY[{each}])", self.parameters)
+        shifted = tuple(parameter ^ self.url for parameter in self.parameters)
+        each = " || ".join(f"ARRAY(SELECT u # %s::bigint FROM unnest({inner.name}.terms) u(u))" for _ in shifted)
+        return Fragment(f"unnest({each})", shifted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,8 @@ def test_links_are_followed(net: Any, path: str, expected: set[str]) -> None:
             {"ana", "o1"},
         ),
         ("Observation?_id={o1}&_include=*", {"ana", "visit"}),
+        ("Encounter?_id={visit}&_revinclude=*", {"o1"}),
+        ("Organization?_id={org}&_revinclude=*", {"ana"}),
     ],
 )
 def test_includes_come_once_and_only_as_asked(net: Any, path: str, expected: set[str]) -> None:
@@ -124,6 +126,13 @@ def test_includes_come_once_and_only_as_asked(net: Any, path: str, expected: set
         ("gender ne male", {"ana", "eva"}),
         ("organization.name co hospital", {"ana"}),
         ("general-practitioner re Practitioner/{dr}", {"ana"}),
+        ("organization[name co hospital].partof.name co parent", {"ana"}),
+        ("organization[name co nowhere or partof pr false].name co hospital", set()),
+        ("organization[partof[name co parent].name co parent].name co hospital", {"ana"}),
+        ("organization[partof[name co hospital].name co parent].name co hospital", set()),
+        ('not (organization[name eq "hospital {mark}" and active pr false].identifier eq {mark}|v)', {"eva"}),
+        ("gender sb http://hl7.org/fhir/administrative-gender|female", {"ana", "eva"}),
+        ("gender in http://hl7.org/fhir/ValueSet/administrative-gender", {"ana", "eva"}),
     ],
 )
 def test_filters(net: Any, expression: str, expected: set[str]) -> None:
@@ -132,10 +141,99 @@ def test_filters(net: Any, expression: str, expected: set[str]) -> None:
 
 @pytest.mark.parametrize(
     "expression",
-    ["", "gender", "gender eq", "gender eq male and", "(gender eq male", "gender like male", "a eq b", "gender co a"],
+    [
+        "",
+        "gender",
+        "gender eq",
+        "gender eq male and",
+        "(gender eq male",
+        "gender like male",
+        "a eq b",
+        "gender co a",
+        "organization[name eq x",
+        "organization[name eq x] eq y",
+        "organization[nonsense eq x].name eq y",
+        "gender[a eq b].name eq x",
+        "organization].name eq y",
+    ],  # fmt: skip
 )
 def test_filters_that_are_not_understood_are_refused(api: Any, expression: str) -> None:
     assert api(role="administrator").get(f"Patient?_filter={quote(expression)}").status_code == 400
+
+
+@pytest.fixture
+def canonical(api: Any) -> Any:
+    """Two questionnaires of one publisher, and an answer to one of them; matches and includes by name."""
+    client = api(role="administrator")
+    mark = uuid4().hex[:10]
+    names: dict[str, str] = {}
+
+    def make(name: str, kind: str, **elements: Any) -> None:
+        answer = client.post(kind, {"resourceType": kind, **elements})
+        assert answer.status_code == 201, answer.content
+        names[answer.json()["id"]] = name
+
+    for name in ("pain", "sleep"):
+        url = f"http://forms.example/{mark}/{name}"
+        make(name, "Questionnaire", status="active", url=url, version="1.2", title=f"{name} {mark}")
+    make("answer", "QuestionnaireResponse", status="completed", questionnaire=f"http://forms.example/{mark}/pain|1.2")
+
+    def ask(path: str, mode: str = "match") -> set[str]:
+        answer = client.get(path.replace("{mark}", mark))
+        assert answer.status_code == 200, answer.content
+        return {names[e["resource"]["id"]] for e in answer.json().get("entry", ()) if e["search"]["mode"] == mode}
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("QuestionnaireResponse?questionnaire.title=pain {mark}", {"answer"}),
+        ("QuestionnaireResponse?questionnaire:Questionnaire.title=sleep {mark}", set()),
+        ("Questionnaire?_has:QuestionnaireResponse:questionnaire:status=completed&title=pain {mark}", {"pain"}),
+        ("Questionnaire?_has:QuestionnaireResponse:questionnaire:status=completed&title=sleep {mark}", set()),
+        ("Questionnaire?url=http://forms.example/{mark}/pain|1.2", {"pain"}),
+        ("Questionnaire?url=http://forms.example/{mark}/pain|1.3", set()),
+        ("Questionnaire?url=http://forms.example/{mark}/pain|1.3,http://forms.example/{mark}/sleep", {"sleep"}),
+    ],
+)
+def test_canonical_references_lead_to_what_has_their_url(canonical: Any, path: str, expected: set[str]) -> None:
+    assert canonical(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("QuestionnaireResponse?questionnaire.title=pain {mark}&_include=QuestionnaireResponse:questionnaire", "pain"),
+        ("Questionnaire?title=pain {mark}&_revinclude=QuestionnaireResponse:questionnaire", "answer"),
+        ("Questionnaire?title=pain {mark}&_revinclude=*", "answer"),
+    ],
+)
+def test_canonical_references_are_included(canonical: Any, path: str, expected: str) -> None:
+    assert canonical(path, "include") == {expected}
+
+
+@pytest.mark.parametrize(("name", "code"), [("problems", "problems"), ("medications", "medications")])
+def test_current_lists(api: Any, name: str, code: str) -> None:
+    client = api(role="administrator")
+    patient = client.post("Patient", {"resourceType": "Patient"}).json()["id"]
+    subject = {"reference": f"Patient/{patient}"}
+    made = [
+        client.post("Condition", {"resourceType": "Condition", "subject": subject, "code": {"text": str(n)}}).json()[
+            "id"
+        ]
+        for n in range(3)
+    ]
+    system = "http://terminology.hl7.org/CodeSystem/list-example-codes"
+    for status, item in (("current", made[0]), ("retired", made[1])):
+        entry = [{"item": {"reference": f"Condition/{item}"}}]
+        kind = {"coding": [{"system": system, "code": code}]}
+        body = {"resourceType": "List", "status": status, "mode": "working", "code": kind, "subject": subject}
+        assert client.post("List", body | {"entry": entry}).status_code == 201
+    answer = client.get(f"Condition?patient={patient}&_list=$current-{name}").json()
+    assert [entry["resource"]["id"] for entry in answer["entry"]] == [made[0]]
+    assert client.get("Condition?_list=$current-nonsense").status_code == 400
 
 
 def test_words_of_narrative_and_content(api: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fhir.search import hashing
 from fhir.search.catalogue import Parameter
-from fhir.search.clauses import Clause
+from fhir.search.clauses import AllOf, AnyOf, Clause, Terms
 
 from . import token
 from .text import bad_modifier, unescape
@@ -46,11 +46,21 @@ def hashes(value: Any) -> list[int]:
     return found
 
 
+def _of_version(parameter: Parameter, text: str) -> Clause:
+    """`url|version` of a conformance resource, whose version is an element of its own."""
+    address, _bar, version = text.partition("|")
+    base = hashing.parameter_hash(parameter.resource_type, "version")
+    of_version = Terms((base ^ hashing.any_system(version),), "version")
+    return AllOf((token.terms(parameter, [hashing.uri(address)]), of_version))
+
+
 def parse(parameter: Parameter, modifier: str | None, values: list[str]) -> Clause:
     """The clause of one repetition. Raises InvalidRequest."""
     texts = [unescape(value) for value in values]
     if modifier is None:
-        return token.terms(parameter, [hashing.uri(text) for text in texts])
+        plain = token.terms(parameter, [hashing.uri(text) for text in texts])
+        versions = [_of_version(parameter, text) for text in texts if "|" in text and parameter.code == "url"]
+        return AnyOf((plain, *versions)) if versions else plain
     if modifier == "above":
         return token.terms(parameter, [hashing.uri(above) for text in texts for above in ancestors(text)])
     if modifier == "below":
