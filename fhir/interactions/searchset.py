@@ -69,9 +69,7 @@ def _entries(asked: Search, rows: Sequence[Any]) -> Iterable[bytes]:
         entries += [entry(base_url, item, "include", request.summary, ()) for item in others]
     if request.ignored:
         entries.append(_warning(asked))
-    if request.custom:
-        entries += _incomplete(asked)
-    return entries
+    return [*entries, *_incomplete(asked)]
 
 
 def entry(base_url: str, found: Found, mode: str, wanted: str | None, elements: tuple[str, ...]) -> bytes:
@@ -102,7 +100,7 @@ def _warning(asked: Search) -> bytes:
 
 def _incomplete(asked: Search) -> list[bytes]:
     """A warning where a parameter that a client defined is not indexed for all resources yet."""
-    found = custom.incomplete(asked.request.custom)
+    found = asked.request.incomplete
     if not found:
         return []
     text = _("The search parameter “%(code)s” is being built: %(percent)s %% of the records are indexed for it so far, "

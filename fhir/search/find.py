@@ -12,7 +12,7 @@ from accounts.scopes import Scope
 from accounts.texts import lazy_text
 from fhir.exceptions import Unavailable
 
-from . import binding, custom, parse, plan, sql, statistics
+from . import binding, parse, plan, sql, statistics
 from .terminology import Terminology
 
 
@@ -41,7 +41,7 @@ def find_statement(
     and one that cannot see all resources yet is not asked (Unavailable).
     """
     request = parse.read(resource_type, pairs, scope, base_url, terminology=terminology)
-    for parameter in custom.incomplete(request.custom):
+    for parameter in request.incomplete:
         text = _("Not all records are indexed for the search parameter “%(code)s” yet, which a condition needs.")
         raise Unavailable(lazy_text(text, code=parameter.code))
     made = plan.make(request, scope, statistics.current())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
@@ -56,15 +56,20 @@ def read(
 ) -> SearchRequest:
     """As `parse`, by the parameters that clients have defined up to now: what is not known is looked up anew."""
     custom.refresh(base_url)
+
+    def attempt() -> SearchRequest:
+        return parse(resource_type, pairs, scope, base_url, lenient=lenient, terminology=terminology)
+
     try:
-        request = parse(resource_type, pairs, scope, base_url, lenient=lenient, terminology=terminology)
+        request = attempt()
     except InvalidRequest:
         if not custom.refresh(now=True):
             raise
-        return parse(resource_type, pairs, scope, base_url, lenient=lenient, terminology=terminology)
-    if request.ignored and custom.refresh(now=True):
-        return parse(resource_type, pairs, scope, base_url, lenient=lenient, terminology=terminology)
-    return request
+        request = attempt()
+    if (request.ignored or custom.incomplete(request.custom)) and custom.refresh(now=True):
+        request = attempt()
+    # Before the rows are looked for: what becomes complete meanwhile was not so for them.
+    return replace(request, incomplete=tuple(custom.incomplete(request.custom))) if request.custom else request
 
 
 def parse(

@@ -38,7 +38,7 @@ class SearchRequest:
 
     `chart` is the id of the Patient who decides the place of every match, where that is known from a parameter;
     `kept` are the parameters that were understood, for the self link; `ignored` those that were not; `custom` are the
-    parameters of clients that the search depends on.
+    parameters of clients that the search depends on, `incomplete` those that some resources are not indexed for yet.
     """
 
     types: tuple[str, ...]
@@ -55,6 +55,7 @@ class SearchRequest:
     kept: tuple[tuple[str, str], ...]
     ignored: tuple[str, ...]
     custom: tuple[Parameter, ...] = ()
+    incomplete: tuple[Parameter, ...] = ()
 
     @property
     def counts_only(self) -> bool:
