@@ -1,4 +1,4 @@
-"""python -m bench [--quick] [--rounds N] [--clients 1,4,16] [--no-file]"""
+"""python -m bench [--interactions | --search] [--quick] [--patients 250,1000] [--keep]; see docs/performance.md."""
 
 from __future__ import annotations
 
@@ -11,31 +11,51 @@ from pathlib import Path
 from typing import Any
 
 from . import environment, report
+from .environment import Cluster
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 WAL_REQUESTS = 200
+REQUESTS = 30  # for a query and a database in a round of searches
+INTERACTIONS, SEARCHES = "What a request costs", "What a search costs"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures, prints, writes RESULTS.md."""
+    options = _options(arguments)
+    if options.forget:
+        environment.forget()
+        return 0
+    started = time.monotonic()
+    with environment.postgres(kept=options.keep) as cluster:
+        if not options.search:
+            _told(options, INTERACTIONS, _interactions(cluster.pid, options))
+        if not options.interactions:
+            _told(options, SEARCHES, _searches(cluster, options))
+    say(f"{time.monotonic() - started:.0f} s")
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Costs of requests beside bare psycopg.")
     parser.add_argument("--quick", action="store_true", help="one small round; nothing is written")
+    parser.add_argument("--interactions", action="store_true", help="only read, create, update, transaction …")
+    parser.add_argument("--search", action="store_true", help="only searches, while the number of patients grows")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--patients", type=int, default=40, help="charts of 100 resources to begin with")
-    parser.add_argument("--clients", default="1,4,16")
+    parser.add_argument("--charts", type=int, default=40, help="interactions: charts of 100 resources to begin with")
+    parser.add_argument("--clients", type=_numbers, default=[1, 4, 16], help="interactions: 1,4,16")
+    parser.add_argument("--patients", type=_numbers, default=[250, 1000], help="search: sizes, such as 250,1000,4000")
+    parser.add_argument("--keep", action="store_true", help="keep the databases in var/bench, and use kept ones")
+    parser.add_argument("--forget", action="store_true", help="only remove what --keep has kept")
     parser.add_argument("--no-file", action="store_true", help="do not write RESULTS.md")
     options = parser.parse_args(arguments)
-    clients = [int(number) for number in options.clients.split(",")]
     if options.quick:
-        options.rounds, options.patients, options.no_file, clients = 1, 4, True, [1, 4]
-    started = time.monotonic()
-    with environment.postgres() as postgres_pid:
-        text = _measure(postgres_pid, options, clients)
-    print(text)
-    say(f"{time.monotonic() - started:.0f} s")
-    if not options.no_file:
-        RESULTS.write_text(text + "\n", encoding="utf-8")
-    return 0
+        options.rounds, options.charts, options.clients, options.patients = 1, 4, [1, 4], [3, 6]
+        options.no_file = True
+    return options
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
 
 
 def say(text: str) -> None:
@@ -43,35 +63,56 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _measure(postgres_pid: int, options: argparse.Namespace, clients: list[int]) -> str:
+def _told(options: argparse.Namespace, title: str, text: str) -> None:
+    print(f"# {title}\n\n{text}\n", flush=True)
+    if not options.no_file:
+        RESULTS.write_text(merged(RESULTS.read_text("utf-8") if RESULTS.exists() else "", title, text), "utf-8")
+
+
+def merged(document: str, title: str, text: str) -> str:
+    """The document with the part of that title replaced, or added; the other parts stay."""
+    parts: dict[str, str] = {}
+    for part in f"\n{document}".split("\n# ")[1:]:
+        heading, _newline, body = part.partition("\n")
+        parts[heading] = body.strip()
+    parts[title] = text.strip()
+    return "\n".join(f"# {heading}\n\n{body}\n" for heading, body in parts.items())
+
+
+def _interactions(postgres_pid: int, options: argparse.Namespace) -> str:
     # Django is set up by now, and its modules can be imported.
     from django.db import connections
 
     from . import bare, measure, storage, workloads
 
-    parameters = bare.connection_parameters()
     connections.close_all()
     with (
-        bare.Runner(parameters, max(clients)) as runner,
+        bare.Runner(max(options.clients)) as runner,
         environment.gunicorn(postgres_pid) as at,
     ):
         say("serving")
-        charts = workloads.Charts(at, options.patients, 0.1 if options.quick else 1.0)
+        charts = workloads.Charts(at, options.charts, 0.1 if options.quick else 1.0)
         sizes, resources, body_bytes = storage.sizes(), storage.resource_count(), storage.body_bytes()
         lines = charts.workloads()
         say(f"{resources:,} resources seeded, SQL recorded")
-        cells = measure.rounds(at, runner, lines, clients, options.rounds, say)
+        cells = measure.rounds(at, runner, lines, options.clients, options.rounds, say)
         wal = _wal(at, lines)
         stages = _stages(charts)
     shapes = {line.name: workloads.shapes(line) for line in lines}
     sections = {
         "Rates and costs": report.throughput(cells, shapes),
         "Budgets": report.budgets(cells),
-        "Where the CPU of one resource goes": report.shares(cells, stages, clients[len(clients) // 2]),
+        "Where the CPU of one resource goes": report.shares(cells, stages, options.clients[len(options.clients) // 2]),
         "Disk, right after the transactions that made the charts": report.disk(sizes, resources, body_bytes),
         "WAL": report.table(("bytes a resource", "WAL"), [[name, f"{value:,.0f}"] for name, value in wal.items()]),
     }
-    return _document(_postgres_version(), options, sections)
+    return _document(storage.server_version(), options, sections)
+
+
+def _searches(cluster: Cluster, options: argparse.Namespace) -> str:
+    from . import search
+
+    return search.measure(cluster, options.patients, options.rounds, 1 if options.quick else REQUESTS, say)
 
 
 def _wal(at: environment.Environment, lines: Sequence[Any]) -> dict[str, float]:
@@ -94,17 +135,8 @@ def _stages(charts: Any) -> dict[str, float]:
     return stages.of_writes(resources, charts.context)
 
 
-def _postgres_version() -> str:
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW server_version")
-        return str(cursor.fetchone()[0]).split()[0]
-
-
 def _document(postgres_version: str, options: argparse.Namespace, sections: dict[str, str]) -> str:
     introduction = (
-        "# What a request costs\n\n"
         "Written by `make bench`; docs/performance.md says how to read it and what was tried.\n\n"
         f"{report.machine(postgres_version)}\n\n"
         f"Medians of {options.rounds} rounds, server and bare loop in turns. A rate and a cost are those of one "

@@ -25,13 +25,13 @@ PROCESSES = 2
 class Runner:
     """The processes; `prepare` hands out the work, `go` does it. A context manager."""
 
-    def __init__(self, connection_parameters: dict[str, Any], threads: int) -> None:
+    def __init__(self, threads: int) -> None:
         context = multiprocessing.get_context("fork")
         self.ends: list[Connection] = []
         self.processes = []
         for _number in range(PROCESSES):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, connection_parameters, threads), daemon=True)
+            process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
             process.start()
             theirs.close()
             self.ends.append(ours)
@@ -70,12 +70,12 @@ class Runner:
             process.join(10)
 
 
-def _serve(end: Connection, parameters: dict[str, Any], threads: int) -> None:
+def _serve(end: Connection, threads: int) -> None:
     connections: list[psycopg.Connection[Any]] = []
     while (job := end.recv()) is not None:
         hands, atomic = job
         while len(connections) < min(threads, len(hands)):
-            connections.append(psycopg.connect(**parameters, autocommit=True))
+            connections.append(connect())
         end.send("ready")
         assert end.recv() == "go"
         end.send(_work(connections, hands, atomic))
@@ -90,7 +90,7 @@ def _work(connections: Sequence[psycopg.Connection[Any]], hands: Sequence[list[T
     def loop(connection: psycopg.Connection[Any], hand: list[Trips]) -> None:
         try:
             for trips in hand:
-                _replay(connection, trips, atomic)
+                replay(connection, trips, atomic)
         except Exception as error:  # it is handed to the bench's process, which raises it
             failures.append(RuntimeError(f"{type(error).__name__}: {error}"))
 
@@ -103,7 +103,8 @@ def _work(connections: Sequence[psycopg.Connection[Any]], hands: Sequence[list[T
     return failures[0] if failures else time.process_time() - started
 
 
-def _replay(connection: psycopg.Connection[Any], trips: Trips, atomic: bool) -> None:
+def replay(connection: psycopg.Connection[Any], trips: Trips, atomic: bool = False) -> None:
+    """The round trips of one recording, one after the other; `atomic` frames them by BEGIN and COMMIT."""
     found: list[Any] = []
     last = len(trips) - 1
     for number, trip in enumerate(trips):
@@ -135,6 +136,9 @@ def _next_version(parameters: Any, found: list[Any]) -> Any:
     return {**parameters, **before, "v": current.version + 1}
 
 
-def connection_parameters() -> dict[str, Any]:
-    """Those of Django's connections, so that statements are bound and prepared in the same way."""
-    return dict(django_connection.get_connection_params())
+def connect() -> psycopg.Connection[Any]:
+    """A session of psycopg alone, set up as Django's are, so that statements are bound and planned in the same way."""
+    opened = django_connection.copy()
+    opened.connect()
+    made: psycopg.Connection[Any] = opened.connection
+    return made

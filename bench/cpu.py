@@ -58,6 +58,12 @@ def _thread_seconds(pid: int, thread: int) -> float | None:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def reaped(root: int) -> float:
+    """CPU seconds so far of the children of `root` that have ended, in ticks of the kernel (10 ms)."""
+    fields = (_PROC / str(root) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+
+
 def between(before: dict[tuple[int, int], float], after: dict[tuple[int, int], float]) -> float:
     """CPU seconds used between two calls of `seconds`; threads born in between count from their birth.
 

@@ -33,7 +33,8 @@ class Recording:
         fresh = {old: ids.new_id(ids.bucket_of(old)) for old in self.resource_ids}
         now = datetime.now(UTC)
         fresh |= {old: recorder.time_ordered_id(now) for old in self.audit_ids}
-        return [[(sql, _replaced(parameters, fresh)) for sql, parameters in trip] for trip in self.trips]
+        # Some statements carry their values in the text (fhir.search.binding).
+        return [[(_replaced(sql, fresh), _replaced(parameters, fresh)) for sql, parameters in t] for t in self.trips]
 
 
 def _replaced(value: Any, fresh: Mapping[str, str]) -> Any:

@@ -25,6 +25,11 @@ def _value(sql: str) -> Any:
         return cursor.fetchone()[0]
 
 
+def server_version() -> str:
+    """That of PostgreSQL."""
+    return str(_value("SHOW server_version")).split()[0]
+
+
 def sizes() -> list[Size]:
     """The tables of the FHIR store and of the audit, after a VACUUM that empties the pending lists of GIN."""
     tables = sorted(

@@ -1,0 +1,32 @@
+"""The search part: databases of growing size, every query on each of them in turns, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from . import environment, population, report, sampling, search_report, searches, storage
+from .environment import Cluster
+from .population import Say
+from .queries import OWN, PUBLIC
+
+
+def measure(cluster: Cluster, sizes: Sequence[int], rounds: int, most: int, say: Say) -> str:
+    """Loads, measures and reports; a round asks each query of each database up to `most` times."""
+    listed = [query.local() for query in PUBLIC] + list(OWN)
+    loaded = population.databases(cluster, sizes, say)
+    with searches.sites(cluster, loaded, listed, say) as sites:
+        cells = searches.rounds(sites, listed, rounds, most, say)
+    environment.use(loaded[-1].database)
+    figures = search_report.Figures(cells, [one.patients for one in loaded])
+    made = search_report.sections(figures, loaded, storage.sizes())
+    introduction = (
+        f"{report.machine(storage.server_version())}\n\n"
+        f"Charts of {population.RESOURCES} resources, loaded by {population.PROCESSES} processes with all checks and "
+        f"audit rows. Then one client with one connection, a server of one worker and one thread for each database, "
+        f"{rounds} rounds in which every query is asked of every database in turns, up to {most} times for "
+        f"values drawn from {sampling.SAMPLES} charts. p50 is the median of the rounds' medians; *growth* and all "
+        "other ratios are medians of the ratios within a round. *bare* are the recorded statements, audit row "
+        "included, from psycopg alone. CPU is that of all processes of gunicorn and of PostgreSQL. *growth*, *bare*, "
+        "CPU and entries are those of the largest database."
+    )
+    return "\n\n".join([introduction, *(f"## {title}\n\n{body}" for title, body in made.items())])

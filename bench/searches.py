@@ -1,0 +1,210 @@
+"""The queries on every database in turns, through the server and bare: one client, one connection kept alive."""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from django.test import Client
+
+from . import bare, client, environment, measure
+from .environment import Cluster, Environment
+from .measure import MICROSECONDS, Sample
+from .population import Loaded, Say
+from .queries import Query
+from .recording import Recording, Trips, record
+from .sampling import Values, samples
+
+BASE = "/fhir/R4"
+RECORDED = 6
+SLICE_SECONDS = 0.4  # for one query, one database and one round
+LEAST = 3
+# What a process asks now and then, whatever it is searching for (fhir.search.custom, fhir.search.statistics).
+_UPKEEP = ("custom_parameter", "reindex_job", "sum(version)", "pg_class")
+_MANY_PATIENTS = 50  # from here on each query must find something
+
+
+@dataclass(slots=True)
+class Site:
+    """A server on a database of so many patients, with what the bare loop needs."""
+
+    loaded: Loaded
+    at: Environment
+    connection: psycopg.Connection[Any]
+    values: list[Values]
+    recordings: dict[str, list[Recording]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Cell:
+    """A query on one database. `rows` are entries of an answer on average, `failure` the first wrong answer."""
+
+    query: Query
+    patients: int
+    samples: list[Sample] = field(default_factory=list)
+    bare_p50: list[float] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    failure: str = ""
+    count: int = LEAST
+
+    @property
+    def p50(self) -> float:
+        """Milliseconds through the server, the median of the rounds' medians."""
+        return self._median([sample.p50 for sample in self.samples])
+
+    @property
+    def bare(self) -> float:
+        """Milliseconds of the same statements from psycopg."""
+        return self._median(self.bare_p50)
+
+    @property
+    def web(self) -> float:
+        """CPU microseconds of gunicorn a request."""
+        return self._median([sample.web for sample in self.samples])
+
+    @property
+    def postgres(self) -> float:
+        """CPU microseconds of PostgreSQL a request."""
+        return self._median([sample.postgres for sample in self.samples])
+
+    @staticmethod
+    def _median(values: Sequence[float]) -> float:
+        return statistics.median(values) if values else float("nan")
+
+
+@contextmanager
+def sites(cluster: Cluster, loaded: Sequence[Loaded], queries: Sequence[Query], say: Say) -> Iterator[list[Site]]:
+    """A server for each database, with one worker of one thread: there is one client."""
+    with ExitStack() as stack:
+        made = []
+        for one in loaded:
+            environment.use(one.database)
+            at = stack.enter_context(environment.gunicorn(cluster.pid, WEB_WORKERS="1", WEB_THREADS="1"))
+            connection = stack.enter_context(bare.connect())
+            site = Site(one, at, connection, samples(one.patients))
+            site.recordings = {query.name: _recordings(site, query) for query in queries}
+            made.append(site)
+            say(f"serving {one.patients:,} patients, SQL recorded")
+        yield made
+
+
+def _recordings(site: Site, query: Query) -> list[Recording]:
+    """What the query sends for some of the values; [] where the answer is an error or no SQL is sent."""
+    browser = Client(headers={"Authorization": f"Bearer {site.at.token}", "Host": "127.0.0.1"})
+    found = []
+    for values in site.values[:RECORDED]:
+        url = f"{BASE}/{query.url(values)}"
+        if browser.get(url).status_code != 200:
+            return []
+        made = record(lambda url=url: browser.get(url))  # type: ignore[misc]
+        made.trips = [trip for trip in made.trips if not any(word in sql for sql, _p in trip for word in _UPKEEP)]
+        found.append(made)
+    return found if all(made.trips for made in found) else []
+
+
+def rounds(made: Sequence[Site], queries: Sequence[Query], number: int, most: int, say: Say) -> list[Cell]:
+    """All cells. The first round warms up, finds out how often each query can be asked, and is not kept."""
+    cells = {
+        (query.name, site.loaded.patients): Cell(query, site.loaded.patients) for query in queries for site in made
+    }
+    rng = random.Random(number)
+    for turn in range(number + 1):
+        for query in queries:
+            for site in made:
+                _measure(site, cells[query.name, site.loaded.patients], rng, most=most, kept=turn > 0)
+        say(f"round {turn} of {number}" if turn else "warmed up")
+    for cell in cells.values():
+        if not cell.failure and not cell.query.empty and not any(cell.rows) and cell.patients >= _MANY_PATIENTS:
+            cell.failure = "nothing was found"
+    return list(cells.values())
+
+
+def _measure(site: Site, cell: Cell, rng: random.Random, *, most: int, kept: bool) -> None:
+    if cell.failure:
+        return
+    started = time.monotonic()
+    first = 1 if not kept else cell.count
+    try:
+        sample = _through_server(site, cell, rng, first)
+        if not kept:
+            cell.count = max(LEAST, min(most, int(SLICE_SECONDS / (time.monotonic() - started))))
+            _through_server(site, cell, rng, cell.count)
+    except (AssertionError, TimeoutError) as error:
+        cell.failure = str(error)[:200] or type(error).__name__
+        return
+    bare_p50 = _bare(site, cell, rng)
+    if kept:
+        cell.samples.append(sample)
+        if bare_p50 is not None:
+            cell.bare_p50.append(bare_p50)
+    else:
+        cell.rows.clear()
+
+
+def _through_server(site: Site, cell: Cell, rng: random.Random, count: int) -> Sample:
+    requests = [_request(site, cell, rng.choice(site.values)) for _number in range(count)]
+    return measure.through_server(site.at, requests, 1)
+
+
+def _request(site: Site, cell: Cell, values: Values) -> client.Request:
+    query = cell.query
+
+    def check(response: client.Response) -> None:
+        assert response.status == 200, f"{response.status}: {response.body[:150]!r}"
+        answer = json.loads(response.body)
+        assert answer["resourceType"] in ("Bundle", "CapabilityStatement", "Patient"), answer["resourceType"]
+        entries = answer.get("entry", [])
+        cell.rows.append(len(entries) if answer["resourceType"] == "Bundle" else 1)
+        if query.chart:
+            wanted = f"Patient/{values['patient']}"
+            strangers = [e["fullUrl"] for e in entries if _is_match(e) and not _is_of(e, wanted)]
+            assert not strangers, f"of another patient: {strangers[0]}"
+
+    return client.Request(client.render("GET", f"{BASE}/{query.url(values)}", site.at.token), check)
+
+
+def _is_match(entry: dict[str, Any]) -> bool:
+    return bool(entry.get("search", {}).get("mode") == "match")
+
+
+def _is_of(entry: dict[str, Any], patient: str) -> bool:
+    resource = entry["resource"]
+    if resource["resourceType"] in ("Patient", "Practitioner", "Organization", "Location", "PractitionerRole"):
+        return resource["resourceType"] != "Patient" or f"Patient/{resource['id']}" == patient
+    return f'"reference": "{patient}"' in json.dumps(resource)
+
+
+def _bare(site: Site, cell: Cell, rng: random.Random) -> float | None:
+    """The p50 in milliseconds of the recorded statements; None where the query sends none."""
+    recordings = site.recordings[cell.query.name]
+    if not recordings:
+        return None
+    latencies = []
+    for trips in _replays(recordings, cell.count, rng):
+        started = time.perf_counter()
+        bare.replay(site.connection, trips)
+        latencies.append(time.perf_counter() - started)
+    return statistics.median(latencies) * 1000
+
+
+def _replays(recordings: Sequence[Recording], count: int, rng: random.Random) -> list[Trips]:
+    return [rng.choice(recordings).copy() for _number in range(count)]
+
+
+def ratios(cells: Sequence[Cell], top: Callable[[Cell], bool], bottom: Callable[[Cell], bool]) -> float:
+    """The p50 of one cell by that of another, the median over the rounds, which were measured in turns."""
+    above, below = next(filter(top, cells)), next(filter(bottom, cells))
+    pairs = list(zip(above.samples, below.samples, strict=False))
+    return statistics.median(a.p50 / b.p50 for a, b in pairs) if pairs else float("nan")
+
+
+def cost(cell: Cell) -> float:
+    """CPU milliseconds of a request, gunicorn and PostgreSQL."""
+    return (cell.web + cell.postgres) / MICROSECONDS * 1000
