@@ -37,7 +37,7 @@ NONE: frozenset[str] = frozenset()
 # role -> (types that it may read and search, types that it may write)
 DECLARED: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "administrator": (ALL, ALL),
-    "practitioner": (ALL - {"AuditEvent"}, ALL - {"AuditEvent"}),
+    "practitioner": (ALL - {"AuditEvent"}, ALL - {"AuditEvent", "SearchParameter"}),
     "patient": (CHART, NONE),
     "auditor": (AUDIT, NONE),
 }
@@ -49,6 +49,8 @@ CASES = [
     ("practitioner", "create", "Observation", True),
     ("practitioner", "patch", "Patient", True),
     ("practitioner", "search-type", "Organization", True),
+    ("practitioner", "read", "SearchParameter", True),
+    ("practitioner", "create", "SearchParameter", False),
     ("practitioner", "read", "AuditEvent", False),
     ("practitioner", "create", "AuditEvent", False),
     ("practitioner", "delete", "AuditEvent", False),
