@@ -20,6 +20,7 @@ from .index_rows import IndexRows
 from .models import Method
 
 _TICK = timedelta(milliseconds=1)
+Filled = tuple[tuple[str, int], ...]
 
 
 @dataclass(slots=True)
@@ -143,12 +144,24 @@ INDEXES = (
 )
 
 
-def insert_index(name: str, table: str, columns: str, types: tuple[str, ...], after: str = "") -> str:
-    """The INSERT of all rows of one index table."""
-    arrays = ", ".join(f"%({name}{number})s::{kind}[]" for number, kind in enumerate(types))
-    return f"""INSERT INTO {table} (bucket, type, id, n, {columns})
- SELECT {KEY}, x.n, {", ".join("x." + c for c in columns.split(", "))}
- FROM unnest({arrays}) WITH ORDINALITY AS x({columns}, n) {after}"""
+# Up to so many rows of a table are VALUES on Citus; each number of rows is a statement of its own.
+_FEW = 12
+
+
+def insert_index(
+    name: str, table: str, columns: str, types: tuple[str, ...], after: str = "", *, values: int = 0
+) -> str:
+    """The INSERT of all rows of one index table; `values` is how many, where they are to be VALUES and not a SELECT.
+
+    A SELECT is copied to its shard by Citus, which makes a two-phase commit of it: PREPARE and all.
+    """
+    arrays = [f"%({name}{number})s::{kind}[]" for number, kind in enumerate(types)]
+    insert = f"INSERT INTO {table} (bucket, type, id, n, {columns})"
+    if values:
+        rows = (f"({KEY}, {n}, {', '.join(f'({array})[{n}]' for array in arrays)})" for n in range(1, values + 1))
+        return f"{insert} VALUES {', '.join(rows)}"
+    return f"""{insert} SELECT {KEY}, x.n, {", ".join("x." + c for c in columns.split(", "))}
+ FROM unnest({", ".join(arrays)}) WITH ORDINALITY AS x({columns}, n) {after}"""
 
 
 _AUDIT_VALUES = ", ".join(cast.replace("%s", f"%(a{n})s") for n, cast in enumerate(recorder.CASTS))
@@ -158,9 +171,9 @@ INSERT_AUDIT = f"{_AUDIT} VALUES ({_AUDIT_VALUES})"
 
 
 @cache
-def _create_sql(filled: tuple[str, ...], claim: bool) -> str:
-    parts = [_INSERT_RESOURCE, _INSERT_CONTENT]
-    parts += [f"{index[0]} AS ({insert_index(*index)})" for index in INDEXES if index[0] in filled]
+def _create_sql(filled: Filled, claim: bool) -> str:
+    parts, values = [_INSERT_RESOURCE, _INSERT_CONTENT], dict(filled)
+    parts += [f"{i[0]} AS ({insert_index(*i, values=values[i[0]])})" for i in INDEXES if i[0] in values]
     if claim:
         parts.append(_INSERT_LOCATOR)
     return f"WITH {', '.join(parts)} {INSERT_AUDIT}"
@@ -177,7 +190,7 @@ _UNTOUCHED = " AND xmin::text = COALESCE(%(row)s, xmin::text) RETURNING"
 
 
 @cache
-def _supersede_sql(filled: tuple[str, ...], deletion: bool, revival: bool) -> str:
+def _supersede_sql(filled: Filled, deletion: bool, revival: bool) -> str:
     """The guarded update: it does nothing, and stores no audit row, unless the previous version is still the newest.
 
     Nor if the row of that version has been touched since: what fhir.store_index writes while this statement waits for
@@ -198,7 +211,7 @@ def _supersede_sql(filled: tuple[str, ...], deletion: bool, revival: bool) -> st
     for name, table, columns, types in INDEXES:
         if not revival:
             parts.append(f"old_{name} AS (DELETE FROM {table} WHERE {AT_KEY} AND EXISTS (SELECT FROM u) RETURNING 1)")
-        if name in filled:
+        if name in dict(filled):
             # Counting the deleted rows makes their deletion come first: the new rows reuse their keys.
             order = "" if revival else f" AND (SELECT count(*) FROM old_{name}) >= 0"
             rows = insert_index(name, table, columns, types, f"WHERE EXISTS (SELECT FROM u){order}")
@@ -244,10 +257,11 @@ def array(numbers: Sequence[Any]) -> str:
     return text.replace("None", "NULL").replace("inf", "Infinity") if "n" in text else text
 
 
-def filled(rows: IndexRows) -> tuple[str, ...]:
-    """The index tables that these rows go to, by their names in INDEXES."""
+def filled(rows: IndexRows) -> Filled:
+    """The index tables that these rows go to, by their names in INDEXES, and `values` of insert_index for each."""
     named = (("ranges", rows.ranges), ("strings", rows.strings), ("code_values", rows.code_values))
-    return tuple(name for name, entries in named if entries)
+    most = _FEW if citus.distributed() else 0
+    return tuple((name, len(entries) if len(entries) <= most else 0) for name, entries in named if entries)
 
 
 def create_statements(write: Write, audit_row: recorder.Row) -> list[Statement]:

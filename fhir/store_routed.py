@@ -11,7 +11,7 @@ from functools import cache
 from audit import recorder
 
 from . import database, store
-from .store import AT_KEY, KEY, Write
+from .store import AT_KEY, KEY, Filled, Write
 
 _INSERT_HISTORY = "INSERT INTO history (bucket, type, id, version, updated, method, pat, body)"
 _BEFORE = "%(pv)s::int, %(pu)s::timestamptz, %(pm)s::smallint, %(pp)s::bigint"
@@ -20,9 +20,9 @@ _KEEP_DELETION = f"{_INSERT_HISTORY} VALUES ({KEY}, {_BEFORE}, NULL)"
 
 
 @cache
-def _statements(filled: tuple[str, ...], deletion: bool, revival: bool) -> tuple[str, ...]:
+def _statements(filled: Filled, deletion: bool, revival: bool) -> tuple[str, ...]:
     """Everything after the guarded update, in order."""
-    steps = [_KEEP_DELETION if revival else _KEEP_VERSION]
+    steps, values = [_KEEP_DELETION if revival else _KEEP_VERSION], dict(filled)
     if deletion:
         steps.append(f"DELETE FROM content WHERE {AT_KEY}")
     elif revival:
@@ -32,8 +32,8 @@ def _statements(filled: tuple[str, ...], deletion: bool, revival: bool) -> tuple
     for index in store.INDEXES:
         if not revival:
             steps.append(f"DELETE FROM {index[1]} WHERE {AT_KEY}")
-        if index[0] in filled:
-            steps.append(store.insert_index(*index))
+        if index[0] in values:
+            steps.append(store.insert_index(*index, values=values[index[0]]))
     return (*steps, store.INSERT_AUDIT)
 
 
