@@ -66,7 +66,7 @@ _NEW = """SELECT p.name, p.type, p.base_url, extract(epoch FROM now() - p.since)
  AND p.since <= j.created) ORDER BY p.name"""
 _OLDER = """SELECT EXISTS (SELECT FROM pg_stat_activity a, reindex_job j WHERE j.id = %s::uuid
  AND a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
- AND a.xact_start < j.not_before)"""
+ AND a.xact_start < j.not_before AND now() < j.not_before + make_interval(secs => %s))"""
 _LOCK = "SELECT pg_try_advisory_lock(%s::bigint)"
 _UNLOCK = "SELECT pg_advisory_unlock(%s::bigint)"
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(%s::bigint)"
@@ -207,7 +207,7 @@ def fail(job_id: UUID) -> None:
 
 
 def work(job_id: UUID, *, rest: float = 0.0, progress: Progress = lambda seen, changed: None) -> bool:
-    """Works on a job until nothing is left that no other process does; whether the job has ended.
+    """Works on a job until nothing is left but what others do or have to end first; whether the job has ended.
 
     After each batch it sleeps `rest` times as long as the batch took. Raises Unavailable.
     """
@@ -296,19 +296,18 @@ def _rows(job: Job, stored: store_index.Stored) -> Any:
 
 def _finish(job: Job) -> None:
     """Ends a job whose ranges are done, unless something is left."""
-    if job.parameters:
-        _wait_for_older(job)
-        if database.fetch(f"SELECT EXISTS (SELECT 1 FROM resource r WHERE NOT r.deleted AND {job.wanted})")[0][0]:
-            database.fetch(_AGAIN, (job.id,))
-            return
-    database.batch([(_READY, (job.id,)), (_FINISH, (False, False, job.id))], atomic=True)
+    left = f"SELECT EXISTS (SELECT FROM resource r WHERE NOT r.deleted AND {job.wanted})"
+    if job.parameters and database.fetch(left)[0][0]:
+        database.fetch(_AGAIN, (job.id,))
+    else:
+        database.batch([(_READY, (job.id,)), (_FINISH, (False, False, job.id))], atomic=True)
 
 
-def _wait_for_older(job: Job) -> None:
-    """Until no transaction is open that may hold writes prepared before all knew of the parameters."""
-    until = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < until and database.fetch(_OLDER, (job.id,))[0][0]:
-        time.sleep(0.1)
+def _waits(job: Job) -> bool:
+    """Whether a transaction is open that may hold writes prepared before all knew of the parameters."""
+    if not any(name in custom.registry().definitions for name in job.parameters):
+        return False
+    return bool(database.fetch(_OLDER, (job.id, _PATIENCE_SECONDS))[0][0])
 
 
 def resource(key: store_index.Key, base_url: str, audit: recorder.Row) -> bool:

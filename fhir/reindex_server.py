@@ -63,10 +63,13 @@ def wake(expected: bool) -> None:
 def _run() -> None:
     global _not_before
     try:
-        if database.fetch(_LOCK, (ids.hash64("reindex/server"),))[0][0]:
-            # Counting and looking through whole types takes longer than a request may.
-            database.fetch("SET statement_timeout = 0")
-            _work()
+        while not database.fetch(_LOCK, (ids.hash64("reindex/server"),))[0][0]:
+            if time.monotonic() > _linger_until:
+                return
+            time.sleep(0.25)  # whoever has the lock may be about to leave
+        # Counting and looking through whole types takes longer than a request may.
+        database.fetch("SET statement_timeout = 0")
+        _work()
     except Unavailable:
         logger.warning("Reindexing stopped; the next request begins it again")
     except Exception:

@@ -84,6 +84,7 @@ def cancel(call: Call) -> Answer:
 def _require(call: Call, *, changes: bool = True) -> None:
     """Those who define search parameters may have them indexed; what changes something is a POST with a body."""
     require(call.context.scope, "create", "SearchParameter")
+    custom.refresh(call.context.base_url)  # which also begins what no process is doing
     if changes and call.body is None:
         text = _("$%(name)s changes something: send a Parameters resource with POST.")
         raise InvalidRequest(lazy_text(text, name=call.name), code="required")

@@ -360,6 +360,32 @@ def test_a_writer_that_did_not_know_the_parameter_is_made_good(
     assert found(admin, f"Patient?{described['code']}=munoz&_id={late[0]}") == ([late[0]], [])
 
 
+def test_open_transactions_that_may_hold_older_writes_are_waited_for(admin: ApiClient) -> None:
+    made(admin, ana())
+    begun, ending = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with trips.Transaction() as transaction:
+            transaction.send([("SELECT 1", ())])
+            begun.set()
+            ending.wait()
+        connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    begun.wait()
+    described = definition(expression="Patient.name.family")
+    made(admin, described)
+    audit = command_context("test").audit("operation", bucket=None, status=202, at=store.now())
+    job = reindex.begin_for_new("test", audit)
+    assert job is not None and not reindex.work(job)
+    assert found(admin, f"Patient?{described['code']}=x")[1]
+    ending.set()
+    holder.join()
+    assert reindex.work(job)
+    assert found(admin, f"Patient?{described['code']}=x") == ([], [])
+
+
 def test_round_trips_of_a_page_do_not_grow_with_it(admin: ApiClient) -> None:
     for _number in range(3):
         made(admin, ana())
