@@ -39,6 +39,7 @@ def client(api: Callable[..., ApiClient], monkeypatch: pytest.MonkeyPatch) -> Ap
     if not citus.has_citus(connection):
         pytest.skip("the database has no Citus extension (set DATABASE_URL to that of a coordinator)")
     monkeypatch.setattr(custom, "CHECK_SECONDS", 3600.0)
+    monkeypatch.setattr(custom, "_watched_until", 0.0)
     custom.refresh(now=True)
     return api()
 
@@ -108,6 +109,17 @@ def test_a_search_of_all_charts_asks_every_shard(client: ApiClient) -> None:
     with sent() as tasks:
         assert client.get("Observation?code=http://loinc.org|8867-4&_total=accurate").status_code == 200
     assert len(tasks.shards()) == count > 1
+
+
+def test_a_single_write_is_no_two_phase_commit(client: ApiClient) -> None:
+    """What Citus copies to a shard it prepares; rows of VALUES it sends as they are."""
+    subject = made(client, patient())["id"]
+    with sent() as tasks:
+        known = made(client, observation(subject))
+        assert client.put(f"Observation/{known['id']}", {**known, "status": "amended"}).status_code == 200
+    text = "\n".join(tasks.commands)
+    assert "INSERT INTO public.range_index_" in text
+    assert "PREPARE" not in text and "COPY" not in text
 
 
 def test_writes_and_reads_of_a_chart(client: ApiClient) -> None:
