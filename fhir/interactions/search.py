@@ -21,7 +21,7 @@ from fhir.search import binding, explain, parse, plan, sql, statistics
 from fhir.search import page as paging
 from fhir.terminology import Terminology
 
-from . import Answer, Context, searchset
+from . import Answer, Context, contained, searchset
 from .searchset import Search
 
 Pairs = Sequence[tuple[str, str]]
@@ -41,6 +41,9 @@ def search(
     asked = _asked(resource_type, pairs, context, compartment)
     if asked.request.explain:
         _require_explaining(context)
+    if asked.request.contained != "false":
+        row = _audit_row(asked, interaction, resource_type, compartment)
+        return contained.search(asked, lambda statement: _audited(statement, row, asked))
     rows, total = _run(asked, interaction, resource_type, compartment)
     said = [_explanation(asked)] if asked.request.explain else []
     if asked.request.counts_only:
@@ -63,7 +66,8 @@ def _asked(resource_type: str | None, pairs: Pairs, context: Context, compartmen
         lenient=context.lenient,
         terminology=Terminology(context.base_url),
     )
-    made = plan.make(request, context.scope, statistics.current(), compartment)
+    searched = request if request.contained == "false" else contained.candidates(request, context.scope)
+    made = plan.make(searched, context.scope, statistics.current(), compartment)
     path = "/".join((*(compartment or ()), resource_type or ("*" if compartment else "")))
     bound = paging.fingerprint(context.scope.user_id, path, request.kept)
     position = None

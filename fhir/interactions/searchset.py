@@ -51,6 +51,18 @@ def answer(asked: Search, rows: Sequence[Any], more: bool, total: int | None, sa
     return bundle.join("searchset", [*entries, *said], link=_links(asked, rows, more), total=total)
 
 
+def contained(asked: Search, entries: list[bytes], last: Any | None, total: int | None) -> bytes:
+    """The Bundle of entries that were made elsewhere; the next page begins after row `last` if there is one."""
+    address = _address(asked)
+    links = [("self", address), ("first", address)]
+    if last is not None:
+        keys = tuple(last[4 : 4 + len(asked.plan.keys)])
+        links.append(("next", f"{address}&_cursor={paging.seal(Position(keys), asked.bound)}"))
+    if asked.request.ignored:
+        entries = [*entries, _warning(asked)]
+    return bundle.join("searchset", entries, link=bundle.links(links), total=total)
+
+
 def count(asked: Search, total: int | None, said: Sequence[bytes] = ()) -> bytes:
     """The Bundle that holds the number of matches and no match."""
     entries = [*_incomplete(asked), *said]

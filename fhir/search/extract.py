@@ -66,6 +66,8 @@ def index(resource: dict[str, Any], base_url: str) -> IndexRows:
         named = (resource["id"], *(name for name in named if name != resource["id"]))
     for other in named[1:]:
         rows.terms.add(compartment_term(other))
+    for inner in resource.get("contained", ()):
+        rows.terms.add(hashing.contained_term(inner["resourceType"]))
     return IndexRows(
         terms=[hashing.own_term(resource_type, resource["id"]), *sorted(rows.terms)],
         present=rows.present | plan.always,

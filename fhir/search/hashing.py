@@ -67,6 +67,12 @@ def own_term(resource_type: str, resource_id: str) -> int:
     return hash64(f"{resource_type}/{resource_id}")
 
 
+@cache
+def contained_term(resource_type: str) -> int:
+    """What a resource has among its terms if it contains one of a type."""
+    return hash64(f"contained{_PART}{resource_type}")
+
+
 @lru_cache(maxsize=1 << 16)
 def coding_hashes(system: str | None, code: str | None) -> tuple[int, ...]:
     """The forms in which a Coding is searched: code, system and code, system alone."""

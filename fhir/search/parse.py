@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from django.conf import settings
@@ -20,7 +20,7 @@ from .clauses import Clause
 from .conditions import Reader, UnknownParameter, clause, common, values_of
 from .parameters.reference import patient_of
 from .parameters.text import bad_value
-from .request import TOTALS, Include, SearchRequest, Sort
+from .request import CONTAINED, CONTAINED_TYPES, TOTALS, Include, SearchRequest, Sort
 from .terminology import Terminology, announce
 
 Pairs = Sequence[tuple[str, str]]
@@ -110,6 +110,8 @@ def parse(
 
 def _check_characters(name: str, value: str) -> None:
     text = name + value
+    if text.isascii() and "\x00" not in text:
+        return
     if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise InvalidRequest(_("A search parameter holds characters that no text may have."), code="value")
 
@@ -175,9 +177,6 @@ def _include(kind: str, modifier: str, value: str) -> Include:
 
 def _finished(draft: _Draft) -> SearchRequest:
     result = draft.result
-    if result.get("_contained", "false") != "false" or "_containedType" in result:
-        text = _("“%(code)s=%(value)s” is not supported: contained resources come with the one that holds them.")
-        raise bad_value("_contained", result.get("_contained", ""), text)
     elements = tuple(name.strip() for name in result.get("_elements", "").split(",") if name.strip())
     summary.check(result.get("_summary"), elements, draft.types[0] if len(draft.types) == 1 else None)
     total = result.get("_total")
@@ -195,6 +194,8 @@ def _finished(draft: _Draft) -> SearchRequest:
         includes=tuple(draft.includes),
         cursor=result.get("_cursor"),
         explain=_explain(result.get("_explain")),
+        contained=_one_of(result, "_contained", CONTAINED),
+        contained_type=_one_of(result, "_containedType", CONTAINED_TYPES),
         kept=tuple(draft.kept),
         ignored=tuple(draft.ignored),
         custom=tuple(draft.custom + _custom(draft, result.get("_sort"))),
@@ -207,6 +208,16 @@ def _custom(draft: _Draft, sort: str | None) -> list[Parameter]:
     named += [(include.source, include.code) for include in draft.includes if include.reverse]
     known = [parameters(kind).get(code) for kind, code in named if kind in TYPE_NUMBER]
     return [parameter for parameter in known if parameter is not None and parameter.custom]
+
+
+def _one_of(result: Mapping[str, str], name: str, known: Sequence[str]) -> str:
+    """The value of a parameter, or its default, the first of the known ones."""
+    value = result.get(name, known[0])
+    if value not in known:
+        text = _("“%(code)s” is one of %(known)s, not “%(value)s”.")
+        shown = lazy_text(text, code=name, known=", ".join(known), value=value[:100])
+        raise InvalidRequest(shown, code="value", expression=name)
+    return value
 
 
 def _explain(value: str | None) -> bool:

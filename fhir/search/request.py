@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from .catalogue import Parameter
 from .clauses import Clause
 
+# Of _contained (https://hl7.org/fhir/R4/search.html#contained) and _containedType, the defaults first.
+CONTAINED = ("false", "true", "both")
+CONTAINED_TYPES = ("container", "contained")
 TOTALS = ("none", "estimate", "accurate")
 
 
@@ -52,6 +55,8 @@ class SearchRequest:
     includes: tuple[Include, ...]
     cursor: str | None
     explain: bool
+    contained: str
+    contained_type: str
     kept: tuple[tuple[str, str], ...]
     ignored: tuple[str, ...]
     custom: tuple[Parameter, ...] = ()
