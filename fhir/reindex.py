@@ -228,7 +228,7 @@ def _share(job: Job, rest: float, progress: Progress) -> bool:
     """Does what no other process does at this moment; whether that was anything."""
     ranges = [first for (first,) in database.fetch(_OPEN_RANGES, (job.id,))]
     if not ranges:
-        return _with_lock(job, -1, lambda: _finish(job))
+        return not _waits(job) and _with_lock(job, -1, partial(_finish, job))
     worked = False
     for first in ranges:
         worked |= _with_lock(job, first, partial(_range, job, first, rest, progress))

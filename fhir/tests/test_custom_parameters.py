@@ -30,12 +30,12 @@ def admin(api: Callable[..., ApiClient], monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def test_it_is_used_for_what_is_written_later_and_says_that_the_rest_is_missing(admin: ApiClient) -> None:
-    before = made(admin, patient(valueString="Needle in the hay"))
-    described = definition()
+    described, value = definition(), uuid4().hex
+    before = made(admin, patient(valueString=f"{value} in the hay"))
     made(admin, described)
-    after = made(admin, patient(valueString="Needles"))
+    after = made(admin, patient(valueString=f"{value}s"))
     made(admin, patient(valueString="Hay"))
-    query = f"Patient?{described['code']}=needle"
+    query = f"Patient?{described['code']}={value}"
     ids, texts = found(admin, query)
     assert ids == [after]
     assert len(texts) == 1 and described["code"] in texts[0] and " 0 % " in texts[0]

@@ -379,6 +379,13 @@ def test_open_transactions_that_may_hold_older_writes_are_waited_for(admin: ApiC
     made(admin, described)
     audit = command_context("test").audit("operation", bucket=None, status=202, at=store.now())
     job = reindex.begin_for_new("test", audit)
+    print(
+        trips.fetch("SELECT pid, datname, backend_type, xact_start, state, query FROM pg_stat_activity"),
+        trips.fetch("select created, not_before, now() from reindex_job where id=%s", (job,)),
+        trips.fetch(reindex._OLDER, (job, 60.0)),
+        custom.registry().definitions.keys(),
+        reindex.find(job).parameters,
+    )
     assert job is not None and not reindex.work(job)
     assert found(admin, f"Patient?{described['code']}=x")[1]
     ending.set()
