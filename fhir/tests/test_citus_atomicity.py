@@ -5,6 +5,7 @@ On Citus a pipeline without BEGIN keeps what came before the failure, which is w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -28,14 +29,25 @@ ROWS = IndexRows(
 TABLES = ("resource", "content", "history", "range_index", "string_index", "code_value_index", "locator")
 BUCKETS = (0, 20000, 40000, 65535)  # far apart: with two shards or more they are not all in one
 
-pytestmark = pytest.mark.usefixtures("database")
+written: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _leave_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The contents and rows of these resources belong to no extractor: other tests reindex what they find."""
+    request.getfixturevalue("database")
+    yield
+    for table in TABLES:
+        database.fetch(f"DELETE FROM {table} WHERE type = %s AND id = ANY(%s::text[])", (TYPE, written))
+    written.clear()
 
 
 def first(bucket: int, resource_id: str | None = None) -> Write:
+    written.append(resource_id or ids.new_id(bucket))
     return Write(
         bucket=bucket,
         type=TYPE,
-        id=resource_id or ids.new_id(bucket),
+        id=written[-1],
         version=1,
         updated=store.now(),
         method=Method.POST,
