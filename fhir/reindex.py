@@ -288,7 +288,8 @@ def _store(job: Job, first: int, place: Sequence[Any], page: Sequence[store_inde
 
 
 def _rows(job: Job, stored: store_index.Stored) -> Any:
-    resource = json.loads(stored.body)
+    # The type number decides what is read of a content: one damaged record must not stop all others.
+    resource = {"resourceType": TYPE_NAME[stored.type], "id": stored.id, **json.loads(stored.body)}
     if job.parameters:
         return custom_rows.completed(stored.rows, resource, job.base_url)
     return extract.index(resource, job.base_url)

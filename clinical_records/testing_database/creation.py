@@ -43,9 +43,6 @@ class DatabaseCreation(creation.DatabaseCreation):
             self._make_cluster(name)
 
     def _destroy_test_db(self, test_database_name: str, verbosity: int) -> None:
-        if not self.nodes:
-            super()._destroy_test_db(test_database_name, verbosity)  # type: ignore[misc]
-            return
         self.connection.close()
         self._drop(test_database_name)
 
@@ -75,7 +72,7 @@ class DatabaseCreation(creation.DatabaseCreation):
         return psycopg.connect(**given, autocommit=True)
 
     def _drop(self, name: str) -> None:
-        """Citus keeps sessions of its own in every database: FORCE ends them. The coordinator goes first."""
+        """Citus, and servers that tests kill, leave sessions: FORCE ends them. The coordinator goes first."""
         statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
         for node in (None, *self._workers()):
             with self._connect(node, "postgres") as connection:

@@ -41,6 +41,7 @@ def client(api: Callable[..., ApiClient], monkeypatch: pytest.MonkeyPatch) -> Ap
     monkeypatch.setattr(tokens, "RECHECK_SECONDS", 3600.0)
     monkeypatch.setattr(custom, "CHECK_SECONDS", 3600.0)
     monkeypatch.setattr(custom, "_next_check", 0.0)
+    monkeypatch.setattr(custom, "_watched_until", 0.0)  # another test may have stored a SearchParameter just now
     return api()
 
 
@@ -82,16 +83,23 @@ def created(client: ApiClient, resource: dict[str, Any]) -> dict[str, Any]:
 
 
 def cost(proxy: wire.Wire, send: Callable[[], Any], *statuses: int) -> int:
-    """Round trips of one request once its statements are prepared; both counts must agree."""
+    """Round trips of one request once its statements are prepared; both counts must agree.
+
+    What a process looks at every few seconds or minutes may fall into one try, and not into three in a row.
+    """
     for _number in range(WARM):
         response = send()
         assert response.status_code in statuses, response.content
-    before = proxy.trips
-    with trips() as counted:
-        response = send()
-    assert response.status_code in statuses, response.content
-    assert proxy.trips - before == counted[0], "fhir.database.trips() and the socket disagree"
-    return counted[0]
+    tries = []
+    for _number in range(3):
+        before = proxy.trips
+        with trips() as counted:
+            response = send()
+        assert response.status_code in statuses, response.content
+        tries.append((proxy.trips - before, counted[0]))
+        if tries[-1][0] == tries[-1][1]:
+            return counted[0]
+    raise AssertionError(f"fhir.database.trips() and the socket disagree: {tries}")
 
 
 def superseding() -> int:
