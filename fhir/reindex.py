@@ -297,7 +297,7 @@ def _rows(job: Job, stored: store_index.Stored) -> Any:
 
 def _finish(job: Job) -> None:
     """Ends a job whose ranges are done, unless something is left."""
-    left = f"SELECT EXISTS (SELECT FROM resource r WHERE NOT r.deleted AND {job.wanted})"
+    left = f"SELECT EXISTS (SELECT 1 FROM resource r WHERE NOT r.deleted AND {job.wanted})"
     if job.parameters and database.fetch(left)[0][0]:
         database.fetch(_AGAIN, (job.id,))
     else:
