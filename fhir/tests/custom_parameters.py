@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from clinical_records.testing import ApiClient
-from fhir import reindex_server
+from fhir import citus, database, reindex_server
 from fhir.search import custom
 
 EXTENSION = "urn:custom/extension"
@@ -58,6 +58,12 @@ def index_all() -> None:
     """What a server does beside its requests."""
     while reindex_server.work_once():
         pass
+
+
+def somebody_waits() -> bool:
+    """Whether a statement waits for another transaction, on any node."""
+    waiting = "citus_lock_waits" if citus.distributed() else "pg_locks WHERE NOT granted"
+    return bool(database.fetch(f"SELECT count(*) FROM {waiting}")[0][0])
 
 
 def forget(client: ApiClient) -> None:

@@ -28,7 +28,7 @@ from fhir.management.actor import command_context
 from fhir.models import CodeValueRow, RangeRow, ReindexRange, Resource, StringRow
 from fhir.search import custom, extract
 
-from .custom_parameters import definition, forget, found, made
+from .custom_parameters import definition, forget, found, made, somebody_waits
 
 PATIENT, OBSERVATION = TYPE_NUMBER["Patient"], TYPE_NUMBER["Observation"]
 ROWS = (RangeRow, StringRow, CodeValueRow)
@@ -292,9 +292,7 @@ def test_a_write_that_waits_for_the_row_leaves_none_of_the_old_rows(
 
 def _wait_for_a_waiting_write() -> None:
     until = time.monotonic() + 10
-    waiting = "citus_lock_waits" if citus.distributed() else "pg_locks WHERE NOT granted"  # of all nodes, or of one
-    question = f"SELECT count(*) FROM {waiting}"
-    while not trips.fetch(question)[0][0]:
+    while not somebody_waits():
         assert time.monotonic() < until
         time.sleep(0.01)
 

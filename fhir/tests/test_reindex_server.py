@@ -21,7 +21,7 @@ from fhir import database as trips
 from fhir import json, reindex
 from fhir.models import StringRow
 
-from .custom_parameters import definition, forget, made, patient
+from .custom_parameters import definition, forget, made, patient, somebody_waits
 
 SECONDS = 15.0
 
@@ -103,7 +103,7 @@ def test_a_job_of_killed_processes_is_gone_on_with(server: GunicornServer, admin
     status, headers, _told = send(server, admin, "POST", "Patient/$reindex", {"resourceType": "Parameters"})
     assert status == 202
     place = headers["Content-Location"].partition(f"{settings.FHIR_BASE_PATH}/")[2]
-    until(lambda: trips.fetch("SELECT count(*) FROM pg_locks WHERE NOT granted")[0][0])  # it waits for the held row
+    until(somebody_waits)  # the job, for the held row
     for process in _workers(server):
         os.kill(process, signal.SIGKILL)
     release.set()
