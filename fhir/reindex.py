@@ -30,15 +30,20 @@ BATCH = 200
 SETTLE_SECONDS = custom.CHECK_SECONDS + 1.0
 # Transactions that began before are waited for, but no longer than any request may take.
 _PATIENCE_SECONDS = 60.0
+# A process that was stopped between the preparation of a write and its statement may store it later still: so long
+# after a parameter was ready, its resources are looked at once more.
+_LATER_SECONDS = 90.0
+_SECOND_LOOK = "second look"
+# Jobs that may begin within this time are there to be worked on.
+_SOON_SECONDS = 5.0
 _NOWHERE = (-1, 0, "")
 
 Progress = Callable[[int, int], None]  # (resources looked at, resources changed) since the last call
 
-_JOB = """SELECT id, types, parameters, base_url, total, created, finished, cancelled, failed,
+_JOB = """SELECT id, types, parameters, base_url, requested_by, total, created, finished, cancelled, failed,
  greatest(0, extract(epoch FROM not_before - now()))::float8 FROM reindex_job"""
-_ALIKE = (
-    f"{_JOB} WHERE finished IS NULL AND types = %s::smallint[] AND parameters = %s::text[] ORDER BY created LIMIT 1"
-)
+_OPEN = f"{_JOB} WHERE finished IS NULL AND not_before < now() + make_interval(secs => {_SOON_SECONDS})"
+_ALIKE = f"{_OPEN} AND types = %s::smallint[] AND parameters = %s::text[] LIMIT 1"
 _INSERT = """INSERT INTO reindex_job
  (id, types, parameters, base_url, requested_by, created, not_before, cancelled, failed)
  VALUES (%s::uuid, %s::smallint[], %s::text[], %s, %s, now(), now() + make_interval(secs => %s), false, false)"""
@@ -83,6 +88,7 @@ class Job:
     types: tuple[int, ...]
     parameters: tuple[str, ...]
     base_url: str
+    requested_by: str
     total: int | None
     created: datetime
     finished: datetime | None
@@ -143,16 +149,20 @@ def begin(
             transaction.commit([(recorder.INSERT_SQL, audit)])
             return _job(found[0]).id
         new = uuid4()
-        step = ids.BUCKETS // RANGES
-        firsts = range(0, ids.BUCKETS, step)
-        transaction.commit(
-            [
-                (_INSERT, (new, numbers, names, base_url, requested_by, wait)),
-                (_INSERT_RANGES, (new, array(firsts), array([first + step - 1 for first in firsts]))),
-                (recorder.INSERT_SQL, audit),
-            ]
-        )
+        made = _making(new, numbers, names, base_url, requested_by, wait)
+        transaction.commit([*made, (recorder.INSERT_SQL, audit)])
     return new
+
+
+def _making(
+    job_id: UUID, numbers: str, names: list[str], base_url: str, requested_by: str, wait: float
+) -> list[database.Statement]:
+    step = ids.BUCKETS // RANGES
+    firsts = range(0, ids.BUCKETS, step)
+    return [
+        (_INSERT, (job_id, numbers, names, base_url, requested_by, wait)),
+        (_INSERT_RANGES, (job_id, array(firsts), array([first + step - 1 for first in firsts]))),
+    ]
 
 
 def begin_for_new(requested_by: str, audit: recorder.Row, *, again: bool = False) -> UUID | None:
@@ -183,8 +193,8 @@ def find(job_id: UUID) -> Job | None:
 
 
 def open_jobs() -> list[Job]:
-    """Jobs that are not finished, oldest first."""
-    return [_job(row) for row in database.fetch(f"{_JOB} WHERE finished IS NULL ORDER BY created")]
+    """Jobs that are not finished, oldest first, without those that are to begin much later."""
+    return [_job(row) for row in database.fetch(f"{_OPEN} ORDER BY created")]
 
 
 def done(job_id: UUID) -> tuple[int, int]:
@@ -300,8 +310,12 @@ def _finish(job: Job) -> None:
     left = f"SELECT EXISTS (SELECT 1 FROM resource r WHERE NOT r.deleted AND {job.wanted})"
     if job.parameters and database.fetch(left)[0][0]:
         database.fetch(_AGAIN, (job.id,))
-    else:
-        database.batch([(_READY, (job.id,)), (_FINISH, (False, False, job.id))], atomic=True)
+        return
+    statements: list[database.Statement] = [(_READY, (job.id,)), (_FINISH, (False, False, job.id))]
+    if job.parameters and job.requested_by != _SECOND_LOOK:
+        names = list(job.parameters)
+        statements += _making(uuid4(), array(job.types), names, job.base_url, _SECOND_LOOK, _LATER_SECONDS)
+    database.batch(statements, atomic=True)
 
 
 def _waits(job: Job) -> bool:

@@ -35,7 +35,7 @@ _WATCH_SECONDS = 5.0
 
 _VERSION = "SELECT coalesce(sum(version), 0)::bigint FROM resource WHERE type = %s::smallint"
 _STATES = "SELECT name, version, ready_at IS NOT NULL FROM custom_parameter"
-_WORK = "SELECT EXISTS (SELECT FROM reindex_job WHERE finished IS NULL)"
+_WORK = "SELECT EXISTS (SELECT FROM reindex_job WHERE finished IS NULL AND not_before <= now())"
 _STORED = """SELECT r.id, r.version, c.body FROM resource r
  JOIN content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id
  WHERE r.type = %s::smallint AND NOT r.deleted ORDER BY r.id"""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 from clinical_records.testing import ApiClient
 from fhir import citus, database, reindex_server
+from fhir.models import ReindexJob
 from fhir.search import custom
 
 EXTENSION = "urn:custom/extension"
@@ -67,7 +69,8 @@ def somebody_waits() -> bool:
 
 
 def forget(client: ApiClient) -> None:
-    """Deletes all custom parameters: the next test finds none."""
+    """Deletes all custom parameters and ends all jobs: the next test finds none."""
+    ReindexJob.objects.filter(finished=None).update(finished=datetime.now(UTC), cancelled=True)
     custom.refresh(now=True)
     for definition in custom.registry().definitions.values():
         client.delete(f"SearchParameter/{definition.resource_id}")

@@ -359,6 +359,29 @@ def test_a_writer_that_did_not_know_the_parameter_is_made_good(
     assert found(admin, f"Patient?{described['code']}=munoz&_id={late[0]}") == ([late[0]], [])
 
 
+def test_what_a_stopped_writer_stores_at_last_is_found_by_a_second_look(
+    admin: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reindex, "_LATER_SECONDS", 0.0)
+    described = definition(expression="Patient.name.family")
+    made(admin, described)
+    assert reindex.work(_begun_for_new())
+    with monkeypatch.context() as patched:
+        patched.setattr(extract, "additions", {})
+        patched.setattr(custom, "refresh", lambda *args, **more: False)
+        late = made(admin, ana())
+    query = f"Patient?{described['code']}=munoz&_id={late}"
+    assert found(admin, query)[0] == []
+    (second,) = reindex.open_jobs()
+    assert reindex.work(second.id) and not reindex.open_jobs()
+    assert found(admin, query) == ([late], [])
+
+
+def _begun_for_new() -> Any:
+    audit = command_context("test").audit("operation", bucket=None, status=202, at=store.now(), query="$reindex")
+    return reindex.begin_for_new("test", audit)
+
+
 def test_open_transactions_that_may_hold_older_writes_are_waited_for(admin: ApiClient) -> None:
     made(admin, ana())
     begun, ending = threading.Event(), threading.Event()
