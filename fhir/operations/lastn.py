@@ -24,6 +24,7 @@ from fhir.search import page as paging
 from fhir.search import parse, plan, statistics
 from fhir.search.catalogue import parameters
 from fhir.search.clauses import Alias
+from fhir.search.find import require_complete
 from fhir.search.page import Position
 from fhir.search.plan import Plan
 from fhir.terminology import Terminology
@@ -84,9 +85,10 @@ def _asked(call: Call) -> _LastN:
     scope = call.context.scope
     if scope.compartment is not None and not any(_code(name) in ("patient", "subject") for name, _value in pairs):
         pairs.append(("patient", scope.compartment.removeprefix("Patient/")))
-    request = parse.parse(
+    request = parse.read(
         "Observation", pairs, scope, call.context.base_url, terminology=Terminology(call.context.base_url)
     )
+    require_complete(request)
     if request.chart is None:
         text = _("$lastn needs one patient, in the parameter patient or subject.")
         raise InvalidRequest(text, code="required", expression="patient")

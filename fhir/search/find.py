@@ -13,6 +13,7 @@ from accounts.texts import lazy_text
 from fhir.exceptions import Unavailable
 
 from . import binding, parse, plan, sql, statistics
+from .request import SearchRequest
 from .terminology import Terminology
 
 
@@ -41,11 +42,16 @@ def find_statement(
     and one that cannot see all resources yet is not asked (Unavailable).
     """
     request = parse.read(resource_type, pairs, scope, base_url, terminology=terminology)
+    require_complete(request)
+    made = plan.make(request, scope, statistics.current())
+    return binding.bound(made, sql.page(made, limit, body=False))
+
+
+def require_complete(request: SearchRequest) -> None:
+    """Raises Unavailable where the request depends on a parameter that some resources are not indexed for yet."""
     for parameter in request.incomplete:
         text = _("Not all records are indexed for the search parameter “%(code)s” yet, which a condition needs.")
         raise Unavailable(lazy_text(text, code=parameter.code))
-    made = plan.make(request, scope, statistics.current())
-    return binding.bound(made, sql.page(made, limit, body=False))
 
 
 def matches(rows: Sequence[tuple[Any, ...]]) -> list[Match]:
