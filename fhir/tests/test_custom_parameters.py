@@ -403,3 +403,13 @@ def test_a_patient_finds_their_own_records_only(admin: ApiClient, api: Callable[
     client = api(role="patient", fhir_user=f"Patient/{own}")
     assert found(client, f"Observation?{described['code']}=needle") == ([seen], [])
     assert found(client, f"Observation?{described['code']}:missing=false") == ([seen], [])
+
+
+def test_lastn_waits_for_it(admin: ApiClient) -> None:
+    subject = made(admin, patient())
+    described = definition(base=["Observation"], expression="Observation.extension.value")
+    made(admin, described)
+    query = f"Observation/$lastn?patient={subject}&code=x&{described['code']}=needle"
+    assert admin.get(query).status_code == 503
+    index_all()
+    assert admin.get(query).status_code == 200
