@@ -18,7 +18,7 @@ from django.conf import settings
 
 from clinical_records.testing import FHIR_JSON, ApiClient, GunicornServer
 from fhir import database as trips
-from fhir import json, reindex
+from fhir import ids, json, reindex
 from fhir.models import StringRow
 
 from .custom_parameters import definition, forget, made, patient, somebody_waits
@@ -121,7 +121,8 @@ def _hold(name: str, holding: threading.Event, release: threading.Event) -> None
     from django.db import connection
 
     with trips.Transaction() as transaction:
-        transaction.send([("SELECT FROM resource WHERE id = %s FOR UPDATE", (name,))])
+        place = (ids.bucket_of(name), name)
+        transaction.send([("SELECT 1 FROM resource WHERE bucket = %s AND id = %s FOR UPDATE", place)])
         holding.set()
         release.wait()
     connection.close()
