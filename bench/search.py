@@ -24,8 +24,8 @@ def measure(cluster: Cluster, sizes: Sequence[int], rounds: int, most: int, say:
         f"Charts of {population.RESOURCES} resources, loaded by {population.PROCESSES} processes with all checks and "
         f"audit rows. Then one client with one connection, a server of one worker and one thread for each database, "
         f"{rounds} rounds in which every query is asked of every database in turns, up to {most} times for "
-        f"values drawn from {sampling.SAMPLES} charts. p50 is the median of the rounds' medians; *growth* and all "
-        "other ratios are medians of the ratios within a round. *bare* are the recorded statements, audit row "
+        f"values drawn from {sampling.SAMPLES} charts. p50 is the median of the rounds' medians; *growth* is that "
+        "of the largest by that of the smallest database. *bare* are the recorded statements, audit row "
         "included, from psycopg alone. CPU is that of all processes of gunicorn and of PostgreSQL. *growth*, *bare*, "
         "CPU and entries are those of the largest database."
     )

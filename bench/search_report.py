@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from .population import MICROSECONDS, Loaded
 from .queries import OWN, PUBLIC, Query
 from .report import table
-from .searches import Cell, cost, ratios
+from .searches import BUSY_CLIENTS, Cell, milliseconds
 from .storage import Size
 
 GROWTH = 1.2
@@ -25,9 +25,8 @@ class Figures:
         self.misses: list[str] = []
 
     def ratio(self, name: str, patients: int, other: str, other_patients: int) -> float:
-        """The p50 of one query by that of another, round by round."""
-        pair = [self.cells[name, patients], self.cells[other, other_patients]]
-        return ratios(pair, lambda cell: cell is pair[0], lambda cell: cell is pair[1])
+        """The p50 of one query by that of another; both were measured in turns."""
+        return self.cells[name, patients].p50 / self.cells[other, other_patients].p50
 
     def judged(self, value: float, bound: float, miss: str) -> str:
         """Whether a value keeps its bound; a miss is remembered."""
@@ -144,16 +143,19 @@ def comparisons(figures: Figures) -> str:
 
 
 def budgets(figures: Figures) -> str:
-    """CPU of gunicorn and PostgreSQL a request, audit stored, at every size; the largest is judged."""
+    """CPU of gunicorn and PostgreSQL a request, audit stored; the largest database with a busy server is judged."""
     rows = []
     for query in OWN:
         if not query.budget:
             continue
-        values = [cost(figures.cells[query.name, size]) for size in figures.sizes]
+        at = [figures.cells[query.name, size] for size in figures.sizes]
+        values = [milliseconds(cell.busy) for cell in at]
         miss = f"{query.name}: {values[-1]:.2f} ms of CPU at {figures.top:,} (at most {query.budget:.0f})"
         word = figures.judged(values[-1], query.budget, miss)
-        rows.append([query.name, *(_number(v, "{:.2f}") for v in values), f"{query.budget:.0f}", word])
-    return table(("CPU ms", *(f"at {size:,}" for size in figures.sizes), "budget", "result"), rows)
+        alone = _number(milliseconds(at[-1].samples), "{:.2f}")
+        rows.append([query.name, *(_number(v, "{:.2f}") for v in values), f"{query.budget:.0f}", word, alone])
+    sizes = [f"at {size:,}" for size in figures.sizes]
+    return table((f"CPU ms, {BUSY_CLIENTS} clients", *sizes, "budget", "result", "1 client"), rows)
 
 
 def indexes(sizes: Sequence[Size], resources: int) -> str:

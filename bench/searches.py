@@ -6,7 +6,7 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,12 +23,13 @@ from .recording import Recording, Trips, record
 from .sampling import Values, samples
 
 BASE = "/fhir/R4"
-RECORDED = 6
+RECORDED, RECORDING_SECONDS = 20, 1.0  # at most, for one query and one database
 SLICE_SECONDS = 0.4  # for one query, one database and one round
 LEAST = 3
 # What a process asks now and then, whatever it is searching for (fhir.search.custom, fhir.search.statistics).
 _UPKEEP = ("custom_parameter", "reindex_job", "sum(version)", "pg_class")
-_MANY_PATIENTS = 50  # from here on each query must find something
+BUSY_CLIENTS = 4
+_MANY_PATIENTS = 200  # from here on each query must find something
 
 
 @dataclass(slots=True)
@@ -44,11 +45,15 @@ class Site:
 
 @dataclass(slots=True)
 class Cell:
-    """A query on one database. `rows` are entries of an answer on average, `failure` the first wrong answer."""
+    """A query on one database. `rows` are entries of each answer, `failure` the first wrong answer.
+
+    `samples` are rounds with one client, `busy` those with BUSY_CLIENTS, of queries that have a budget.
+    """
 
     query: Query
     patients: int
     samples: list[Sample] = field(default_factory=list)
+    busy: list[Sample] = field(default_factory=list)
     bare_p50: list[float] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     failure: str = ""
@@ -57,26 +62,26 @@ class Cell:
     @property
     def p50(self) -> float:
         """Milliseconds through the server, the median of the rounds' medians."""
-        return self._median([sample.p50 for sample in self.samples])
+        return _median([sample.p50 for sample in self.samples])
 
     @property
     def bare(self) -> float:
         """Milliseconds of the same statements from psycopg."""
-        return self._median(self.bare_p50)
+        return _median(self.bare_p50)
 
     @property
     def web(self) -> float:
         """CPU microseconds of gunicorn a request."""
-        return self._median([sample.web for sample in self.samples])
+        return _median([sample.web for sample in self.samples])
 
     @property
     def postgres(self) -> float:
         """CPU microseconds of PostgreSQL a request."""
-        return self._median([sample.postgres for sample in self.samples])
+        return _median([sample.postgres for sample in self.samples])
 
-    @staticmethod
-    def _median(values: Sequence[float]) -> float:
-        return statistics.median(values) if values else float("nan")
+
+def _median(values: Sequence[float]) -> float:
+    return statistics.median(values) if values else float("nan")
 
 
 @contextmanager
@@ -98,8 +103,11 @@ def sites(cluster: Cluster, loaded: Sequence[Loaded], queries: Sequence[Query], 
 def _recordings(site: Site, query: Query) -> list[Recording]:
     """What the query sends for some of the values; [] where the answer is an error or no SQL is sent."""
     browser = Client(headers={"Authorization": f"Bearer {site.at.token}", "Host": "127.0.0.1"})
-    found = []
+    found: list[Recording] = []
+    started = time.monotonic()
     for values in site.values[:RECORDED]:
+        if found and time.monotonic() - started > RECORDING_SECONDS:
+            break
         url = f"{BASE}/{query.url(values)}"
         if browser.get(url).status_code != 200:
             return []
@@ -142,15 +150,17 @@ def _measure(site: Site, cell: Cell, rng: random.Random, *, most: int, kept: boo
     bare_p50 = _bare(site, cell, rng)
     if kept:
         cell.samples.append(sample)
+        if cell.query.budget:
+            cell.busy.append(_through_server(site, cell, rng, cell.count * BUSY_CLIENTS, BUSY_CLIENTS))
         if bare_p50 is not None:
             cell.bare_p50.append(bare_p50)
     else:
         cell.rows.clear()
 
 
-def _through_server(site: Site, cell: Cell, rng: random.Random, count: int) -> Sample:
+def _through_server(site: Site, cell: Cell, rng: random.Random, count: int, clients: int = 1) -> Sample:
     requests = [_request(site, cell, rng.choice(site.values)) for _number in range(count)]
-    return measure.through_server(site.at, requests, 1)
+    return measure.through_server(site.at, requests, clients)
 
 
 def _request(site: Site, cell: Cell, values: Values) -> client.Request:
@@ -198,13 +208,6 @@ def _replays(recordings: Sequence[Recording], count: int, rng: random.Random) ->
     return [rng.choice(recordings).copy() for _number in range(count)]
 
 
-def ratios(cells: Sequence[Cell], top: Callable[[Cell], bool], bottom: Callable[[Cell], bool]) -> float:
-    """The p50 of one cell by that of another, the median over the rounds, which were measured in turns."""
-    above, below = next(filter(top, cells)), next(filter(bottom, cells))
-    pairs = list(zip(above.samples, below.samples, strict=False))
-    return statistics.median(a.p50 / b.p50 for a, b in pairs) if pairs else float("nan")
-
-
-def cost(cell: Cell) -> float:
-    """CPU milliseconds of a request, gunicorn and PostgreSQL."""
-    return (cell.web + cell.postgres) / MICROSECONDS * 1000
+def milliseconds(samples: Sequence[Sample]) -> float:
+    """CPU of gunicorn and PostgreSQL a request, the median of the rounds."""
+    return _median([sample.web + sample.postgres for sample in samples]) / MICROSECONDS * 1000

@@ -12,15 +12,18 @@ import time
 import pytest
 from django.conf import settings
 
-from bench import client, cpu, report
+from bench import __main__ as command
+from bench import client, cpu, population, queries, report, sampling
+from fhir import ids
 
 LINES = ("read", "create", "update", "search", "transaction")
 
 
-def test_it_runs_from_nothing() -> None:
+def run(*options: str) -> str:
+    """What the bench prints."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DATABASE_URL")}
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "--quick"],
+        [sys.executable, "-m", "bench", "--quick", *options],
         cwd=settings.BASE_DIR,
         env=environment,
         capture_output=True,
@@ -28,9 +31,47 @@ def test_it_runs_from_nothing() -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    for name in LINES:
-        assert re.search(rf"^\| {name} +\| +4 \| +[0-9,]+ \| +[0-9,]+ \|", done.stdout, re.MULTILINE), done.stdout
     assert "/" + str(settings.BASE_DIR).strip("/") not in done.stdout
+    return done.stdout
+
+
+def test_it_runs_from_nothing() -> None:
+    told = run("--interactions")
+    for name in LINES:
+        assert re.search(rf"^\| {name} +\| +4 \| +[0-9,]+ \| +[0-9,]+ \|", told, re.MULTILINE), told
+
+
+def test_every_search_is_measured_on_every_database() -> None:
+    told = run("--search")
+    for query in (*queries.PUBLIC, *queries.OWN):
+        bare = "" if query.path == "metadata" else r"[0-9,.]+"
+        line = rf"^\| {re.escape(query.name)} +\| +[0-9,.]+ \| +[0-9,.]+ \| +[0-9.]+ \| +{bare} \|"
+        assert re.search(line, told, re.MULTILINE), (query.name, told)
+    assert "failed" not in told, told
+    assert "\n## What misses\n" in told
+
+
+def test_a_part_of_the_results_is_replaced_and_the_other_stays() -> None:
+    first = command.merged("", "One", "a\n\n## Under it\n\nb")
+    both = command.merged(first, "Two", "c")
+    assert both == "# One\n\na\n\n## Under it\n\nb\n\n# Two\n\nc\n"
+    assert command.merged(both, "One", "new") == "# One\n\nnew\n\n# Two\n\nc\n"
+
+
+def test_long_charts_are_the_same_ones_each_time_and_lie_together() -> None:
+    chart, again = population.long_chart(3), population.long_chart(3)
+    assert chart == again
+    assert len(chart) >= population.RESOURCES
+    assert len({resource["id"] for resource in chart}) == len(chart)
+    assert {ids.bucket_of(resource["id"]) for resource in chart} == {ids.bucket_of(chart[0]["id"])}
+
+
+def test_samples_fill_all_placeholders() -> None:
+    values = sampling.samples(6, 3)
+    assert len({each["patient"] for each in values}) == 3
+    for query in (*queries.PUBLIC, *queries.OWN):
+        for each in values:
+            assert "{" not in query.url(each) and "%7B" not in query.url(each)
 
 
 @pytest.mark.parametrize(
