@@ -11,6 +11,7 @@ from django.db import connection
 
 from audit.models import AuditRecord
 from fhir import citus
+from fhir.search import custom
 
 
 def told(answer: Any) -> dict[str, str]:
@@ -68,8 +69,11 @@ def test_other_values_are_refused(administrator: Any) -> None:
 
 
 @pytest.fixture
-def impatient(administrator: Any) -> Any:
+def impatient(administrator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Statements that run longer than a millisecond are stopped, and there is enough to read for that."""
+    monkeypatch.setattr(custom, "CHECK_SECONDS", 3600.0)  # of many shards even this look takes longer
+    monkeypatch.setattr(custom, "_watched_until", 0.0)
+    custom.refresh(now=True)
     tag = uuid4().hex
     narrative = {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">' + "x " * 20000 + "</div>"}
     for _number in range(12):
