@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 _PROC = Path("/proc")
 _NANOSECONDS = 1_000_000_000
 
 
-def tree(root: int) -> list[int]:
-    """The process ids of `root` and of everything below it that lives now."""
-    children: dict[int, list[int]] = {}
+def _children() -> dict[int, list[int]]:
+    """The process ids that live now, by their parents'."""
+    found: dict[int, list[int]] = {}
     for entry in os.listdir(_PROC):
         if entry.isdigit():
             parent = _parent(int(entry))
             if parent is not None:
-                children.setdefault(parent, []).append(int(entry))
-    found = [root]
-    for pid in found:
-        found.extend(children.get(pid, ()))
+                found.setdefault(parent, []).append(int(entry))
     return found
 
 
 def _parent(pid: int) -> int | None:
     try:
-        return int((_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # read for every process of the machine
+            return int(file.read().rpartition(b")")[2].split()[1])
     except (FileNotFoundError, ProcessLookupError):
         return None
 
 
-def seconds(root: int) -> dict[tuple[int, int], float]:
-    """CPU seconds so far of each (process, thread) of the tree of `root`."""
+def seconds(*roots: int) -> list[dict[tuple[int, int], float]]:
+    """CPU seconds so far of each (process, thread) of the trees of `roots`, a dict for each root."""
+    children = _children()
+    return [_of_tree(root, children) for root in roots]
+
+
+def _of_tree(root: int, children: Mapping[int, list[int]]) -> dict[tuple[int, int], float]:
+    tree = [root]
+    for pid in tree:
+        tree.extend(children.get(pid, ()))
     used: dict[tuple[int, int], float] = {}
-    for pid in tree(root):
+    for pid in tree:
         try:
             threads = os.listdir(_PROC / str(pid) / "task")
         except (FileNotFoundError, ProcessLookupError):

@@ -54,9 +54,9 @@ class Cell:
 
 def _with_cpu(at: Environment, action: Callable[[], T]) -> tuple[T, float, float]:
     """What `action` gives, and the CPU seconds of gunicorn and of PostgreSQL meanwhile."""
-    web, postgres = cpu.seconds(at.gunicorn_pid), cpu.seconds(at.postgres_pid)
+    web, postgres = cpu.seconds(at.gunicorn_pid, at.postgres_pid)
     result = action()
-    web_after, postgres_after = cpu.seconds(at.gunicorn_pid), cpu.seconds(at.postgres_pid)
+    web_after, postgres_after = cpu.seconds(at.gunicorn_pid, at.postgres_pid)
     return result, cpu.between(web, web_after), cpu.between(postgres, postgres_after)
 
 

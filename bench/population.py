@@ -124,13 +124,13 @@ def _make(cluster: Cluster, patients: int, before: Loaded | None, say: Say) -> L
 def _load(cluster: Cluster, first: int, last: int, say: Say) -> Loaded:
     context = command_context("bench")
     shared = bulk.store_resources(charts.facility(SEED), context).stored
-    postgres, ended, python = cpu.seconds(cluster.pid), cpu.reaped(cluster.pid), _children()
+    (postgres,), ended, python = cpu.seconds(cluster.pid), cpu.reaped(cluster.pid), _children()
     started = time.monotonic()
     added = _in_processes(first, last, say)
     seconds = time.monotonic() - started
     python = _children() - python
     # The sessions of the processes that load have ended with them.
-    used = cpu.between(postgres, cpu.seconds(cluster.pid)) + cpu.reaped(cluster.pid) - ended
+    used = cpu.between(postgres, *cpu.seconds(cluster.pid)) + cpu.reaped(cluster.pid) - ended
     say(f"{added:,} resources in {seconds:.0f} s, {added / seconds:,.0f} per s; vacuum and analyze")
     started = time.monotonic()
     maintenance.settle()

@@ -108,12 +108,12 @@ def test_cpu_time_of_a_thread_is_seen() -> None:
         burnt.set()
         seen.wait()
 
-    before = cpu.seconds(os.getpid())
+    (before,) = cpu.seconds(os.getpid())
     thread = threading.Thread(target=burn)
     thread.start()
     burnt.wait()
     time.sleep(0.2)
-    after = cpu.seconds(os.getpid())
+    (after,) = cpu.seconds(os.getpid())
     seen.set()
     key = (os.getpid(), thread.native_id)
     assert key in after
