@@ -102,8 +102,9 @@ def _reverse(sources: Sequence[Found], include: Include) -> Iterator[int]:
         if include.target is not None and include.target != kind:
             continue
         own, canonical = _bases(include.source, include.code, kind, catalogue.generation)
+        term = hashing.own_term(kind, resource_id)
         for base in own:
-            yield base ^ hashing.own_term(kind, resource_id)
+            yield base ^ term
         url = json.loads(body).get("url") if canonical else None
         if url is not None:
             for base in canonical:
@@ -129,27 +130,27 @@ def _references_of(resource_type: str, code: str) -> Iterable[Parameter]:
     return [p for p in known.values() if p.type == "reference"] if code == "*" else [known[code]]
 
 
-def _values(resource_type: str, resource: Any) -> dict[str, list[tuple[str, Any]]]:
-    """The values of the reference parameters of a resource."""
+def _values(resource_type: str, code: str, resource: Any) -> dict[str, list[tuple[str, Any]]]:
+    """The values of one reference parameter of a resource, or of all ("*")."""
     environment = Environment(resource=resource)
-    read, custom = _reader(resource_type, catalogue.generation)
+    read, custom = _reader(resource_type, code, catalogue.generation)
     found: dict[str, list[tuple[str, Any]]] = read(resource, environment)
     return found | {p.code: custom_rows.values(p, resource, environment) for p in custom}
 
 
-@lru_cache(maxsize=512)
-def _reader(resource_type: str, _generation: int) -> tuple[Any, list[Parameter]]:
-    """A compiled function resource → values of its official reference parameters; those of clients."""
-    known = {code: p for code, p in parameters(resource_type).items() if p.type == "reference"}
-    official = {code: p.expression for code, p in known.items() if not p.custom}
-    return compile_many(official, resource_type), [p for p in known.values() if p.custom]
+@lru_cache(maxsize=2048)
+def _reader(resource_type: str, code: str, _generation: int) -> tuple[Any, list[Parameter]]:
+    """A compiled function resource → values of what is official of these parameters; those that are of clients."""
+    known = _references_of(resource_type, code)
+    official = {p.code: p.expression for p in known if not p.custom}
+    return compile_many(official, resource_type), [p for p in known if p.custom]
 
 
 def _forward(walk: _Walk, sources: Sequence[Found], include: Include) -> Iterator[int]:
     for kind, _id, body in sources:
         if include.source not in ("*", kind):
             continue
-        values = _values(kind, json.loads(body))
+        values = _values(kind, include.code, json.loads(body))
         for parameter in _references_of(kind, include.code):
             for fhir_type, value in values.get(parameter.code, ()):
                 text = reference.literal(value)
