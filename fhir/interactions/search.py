@@ -141,9 +141,12 @@ def _explanation(asked: Search) -> bytes:
 
 
 def _total_in(asked: Search, rows: Sequence[Any]) -> int | None:
-    """The total that each row of a page carries; a page without rows tells it only if it is the first."""
+    """The total that each row of a page carries; a page without rows tells it only if it is the first.
+
+    None where the page is the first and not full: then it is the number of its rows.
+    """
     if rows:
-        return int(rows[0][-2])
+        return None if rows[0][-2] is None else int(rows[0][-2])
     return 0 if asked.position is None else None
 
 

@@ -41,7 +41,8 @@ def page(
 ) -> Statement:
     """One page: type, id, version, bucket, the keys as texts, the answer to `total` if it is given, the content.
 
-    `limit` rows after the row whose keys are `after`, in the order of the plan.
+    `limit` rows after the row whose keys are `after`, in the order of the plan. The answer to `total` may be null in a
+    first page of fewer rows.
     """
     if plan.bucket is None and citus.distributed():
         return _of_all_shards(plan, limit, after, body=body, total=total)
@@ -54,6 +55,9 @@ def page(
         return text, inner.parameters
     place, parameters = ("c.bucket = %s", (plan.bucket,)) if plan.bucket is not None else ("c.bucket = r.bucket", ())
     counted, counting = ("", ()) if total is None else (f", ({total[0]})", total[1])
+    if total is not None and after is None:
+        # A first page that is not full is itself the total: PostgreSQL does not run the subquery then.
+        counted = f", CASE WHEN count(*) OVER () >= {limit:d} THEN ({total[0]}) END"
     text = (
         f"SELECT r.type, r.id, r.version, r.bucket{columns}{counted}, c.body FROM ({inner.text}) r"
         f" JOIN content c ON {place} AND c.type = r.type AND c.id = r.id ORDER BY {order_by}"
