@@ -72,7 +72,9 @@ def scalar(
         def call(environment: Environment, items: Items, *arguments_: Items) -> Items:
             item = only(items)
             values = [only(a) for a in arguments_]
-            if item is None or item[1] is None or any(v is None for v in values):
+            # An argument that can have no value, by its type, is left out by the compiler: it is empty too.
+            absent = len(values) < arguments[0] or any(v is None for v in values)
+            if item is None or item[1] is None or absent:
                 return []
             if family(item[0]) not in families:
                 raise FhirPathEvaluationError(f"{name}() does not work on {item[0]}")

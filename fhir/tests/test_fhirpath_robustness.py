@@ -119,3 +119,8 @@ def test_locate(expression):
                 for step in place.steps:
                     node = node[step]
                 assert node == place.value
+
+
+def test_an_argument_that_can_have_no_value_is_empty():
+    expression = "(contained.name.upper())[name.startsWith(name)]"
+    assert compile_expression(expression, "")(PATIENT, Environment(PATIENT)) == []
