@@ -43,7 +43,7 @@ check: $(VENV)/installed-dev  ## format, lint, types, layers, migrations, transl
 	DJANGO_SETTINGS_MODULE=clinical_records.test_settings $(RUN)/python scripts/check_migrations.py
 
 bench: $(VENV)/installed-dev  ## speed, as ratios to bare PostgreSQL; writes bench/RESULTS.md
-	@exec env DEMO_MODE=1 $(RUN)/python -m bench
+	@exec env DEMO_MODE=1 $(RUN)/python -m bench $(BENCH)
 
 fmt: $(VENV)/installed-dev  ## format the code
 	$(RUN)/ruff check --fix .

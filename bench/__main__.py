@@ -15,7 +15,7 @@ from .environment import Cluster
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 WAL_REQUESTS = 200
-REQUESTS = 30  # for a query and a database in a round of searches
+REQUESTS = 20  # for a query and a database in a round of searches
 INTERACTIONS, SEARCHES = "What a request costs", "What a search costs"
 
 

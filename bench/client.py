@@ -83,6 +83,28 @@ def run(port: int, requests: Sequence[Request], clients: int) -> Result:
     return Result(seconds, latencies)
 
 
+class Session:
+    """One connection that is kept, for one request after the other; a context manager."""
+
+    def __init__(self, port: int) -> None:
+        self.connection = _connect(port)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def ask(self, request: Request) -> float:
+        """Seconds until the whole answer was there. Raises AssertionError for a wrong one, TimeoutError for none."""
+        _send_next(self.connection, iter([request]))
+        while not _receive(self.connection):
+            pass
+        seconds = time.perf_counter() - self.connection.started
+        request.check(parse(bytes(self.connection.received)))
+        return seconds
+
+    def __exit__(self, *_error: object) -> None:
+        self.connection.socket.close()
+
+
 def _connect(port: int) -> _Connection:
     sock = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

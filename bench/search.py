@@ -14,19 +14,22 @@ def measure(cluster: Cluster, sizes: Sequence[int], rounds: int, most: int, say:
     """Loads, measures and reports; a round asks each query of each database up to `most` times."""
     listed = [query.local() for query in PUBLIC] + list(OWN)
     loaded = population.databases(cluster, sizes, say)
+    environment.use(loaded[-1].database)
+    tables = storage.sizes()  # before the searches, whose audit rows are many beside few resources
     with searches.sites(cluster, loaded, listed, say) as sites:
         cells = searches.rounds(sites, listed, rounds, most, say)
-    environment.use(loaded[-1].database)
     figures = search_report.Figures(cells, [one.patients for one in loaded])
-    made = search_report.sections(figures, loaded, storage.sizes())
+    environment.use(loaded[-1].database)
+    made = search_report.sections(figures, loaded, tables)
     introduction = (
         f"{report.machine(storage.server_version())}\n\n"
         f"Charts of {population.RESOURCES} resources, loaded by {population.PROCESSES} processes with all checks and "
         f"audit rows. Then one client with one connection, a server of one worker and one thread for each database, "
-        f"{rounds} rounds in which every query is asked of every database in turns, up to {most} times for "
-        f"values drawn from {sampling.SAMPLES} charts. p50 is the median of the rounds' medians; *growth* is that "
-        "of the largest by that of the smallest database. *bare* are the recorded statements, audit row "
-        "included, from psycopg alone. CPU is that of all processes of gunicorn and of PostgreSQL. *growth*, *bare*, "
-        "CPU and entries are those of the largest database."
+        f"{rounds} rounds in which each query is asked up to {most} times, for values drawn from {sampling.SAMPLES} "
+        "charts: of one database after the other, together with the queries that are compared with it, through the "
+        "server and bare, before it is asked again. p50 is that of all its "
+        "requests; *growth* is the p50 of the largest by that of the smallest database; *bare* are the recorded "
+        "statements, audit row included, from psycopg alone. CPU is that of all processes of gunicorn and of "
+        "PostgreSQL, the median of the rounds. *bare*, CPU and entries are those of the largest database."
     )
     return "\n\n".join([introduction, *(f"## {title}\n\n{body}" for title, body in made.items())])

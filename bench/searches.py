@@ -19,7 +19,7 @@ from .environment import Cluster, Environment
 from .measure import MICROSECONDS, Sample
 from .population import Loaded, Say
 from .queries import Query
-from .recording import Recording, Trips, record
+from .recording import Recording, record
 from .sampling import Values, samples
 
 BASE = "/fhir/R4"
@@ -47,27 +47,28 @@ class Site:
 class Cell:
     """A query on one database. `rows` are entries of each answer, `failure` the first wrong answer.
 
-    `samples` are rounds with one client, `busy` those with BUSY_CLIENTS, of queries that have a budget.
+    `latencies` and `bare_latencies` are seconds of all requests of all rounds. `samples` are the CPU of each round with
+    one client, `busy` with BUSY_CLIENTS, of queries that have a budget.
     """
 
     query: Query
     patients: int
+    latencies: list[float] = field(default_factory=list)
+    bare_latencies: list[float] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     busy: list[Sample] = field(default_factory=list)
-    bare_p50: list[float] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     failure: str = ""
-    count: int = LEAST
 
     @property
     def p50(self) -> float:
-        """Milliseconds through the server, the median of the rounds' medians."""
-        return _median([sample.p50 for sample in self.samples])
+        """Milliseconds through the server."""
+        return _median(self.latencies) * 1000
 
     @property
     def bare(self) -> float:
         """Milliseconds of the same statements from psycopg."""
-        return _median(self.bare_p50)
+        return _median(self.bare_latencies) * 1000
 
     @property
     def web(self) -> float:
@@ -119,14 +120,18 @@ def _recordings(site: Site, query: Query) -> list[Recording]:
 
 def rounds(made: Sequence[Site], queries: Sequence[Query], number: int, most: int, say: Say) -> list[Cell]:
     """All cells. The first round warms up, finds out how often each query can be asked, and is not kept."""
-    cells = {
-        (query.name, site.loaded.patients): Cell(query, site.loaded.patients) for query in queries for site in made
-    }
+    sizes = [site.loaded.patients for site in made]
+    cells = {(query.name, size): Cell(query, size) for query in queries for size in sizes}
     rng = random.Random(number)
+    counts = {}
     for turn in range(number + 1):
-        for query in queries:
-            for site in made:
-                _measure(site, cells[query.name, site.loaded.patients], rng, most=most, kept=turn > 0)
+        for name, group in _groups(queries).items():
+            line = [(site, cells[query.name, site.loaded.patients]) for query in group for site in made]
+            if turn == 0:
+                counts[name] = _warmed_up(line, rng, most)
+            else:
+                _in_turns(line, rng, counts[name])
+                _cpu(line, rng, counts[name])
         say(f"round {turn} of {number}" if turn else "warmed up")
     for cell in cells.values():
         if not cell.failure and not cell.query.empty and not any(cell.rows) and cell.patients >= _MANY_PATIENTS:
@@ -134,28 +139,55 @@ def rounds(made: Sequence[Site], queries: Sequence[Query], number: int, most: in
     return list(cells.values())
 
 
-def _measure(site: Site, cell: Cell, rng: random.Random, *, most: int, kept: bool) -> None:
-    if cell.failure:
-        return
-    started = time.monotonic()
-    first = 1 if not kept else cell.count
-    try:
-        sample = _through_server(site, cell, rng, first)
-        if not kept:
-            cell.count = max(LEAST, min(most, int(SLICE_SECONDS / (time.monotonic() - started))))
-            _through_server(site, cell, rng, cell.count)
-    except (AssertionError, TimeoutError) as error:
-        cell.failure = str(error)[:200] or type(error).__name__
-        return
-    bare_p50 = _bare(site, cell, rng)
-    if kept:
-        cell.samples.append(sample)
-        if cell.query.budget:
-            cell.busy.append(_through_server(site, cell, rng, cell.count * BUSY_CLIENTS, BUSY_CLIENTS))
-        if bare_p50 is not None:
-            cell.bare_p50.append(bare_p50)
-    else:
-        cell.rows.clear()
+def _groups(queries: Sequence[Query]) -> dict[str, list[Query]]:
+    """Each query that is compared with no other one, and with it those that are compared with it."""
+    groups: dict[str, list[Query]] = {}
+    for query in queries:
+        groups.setdefault(query.plain or query.name, []).append(query)
+    return groups
+
+
+Line = Sequence[tuple[Site, Cell]]
+
+
+def _warmed_up(line: Line, rng: random.Random, most: int) -> int:
+    """Asks all of them, twice; how often the slowest fits into SLICE_SECONDS."""
+    _in_turns(line, rng, 1)
+    slowest = max((cell.latencies[-1] for _site, cell in line if cell.latencies), default=SLICE_SECONDS)
+    count = max(LEAST, min(most, int(SLICE_SECONDS / slowest)))
+    _in_turns(line, rng, count)
+    for _site, cell in line:
+        for gathered in (cell.latencies, cell.bare_latencies, cell.rows):
+            gathered.clear()
+    return count
+
+
+def _in_turns(line: Line, rng: random.Random, count: int) -> None:
+    """All cells are asked once, server and bare, before they are asked again: what slows the machine slows all."""
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(client.Session(site.at.port)) for site, _cell in line]
+        for _number in range(count):
+            for session, (site, cell) in zip(sessions, line, strict=True):
+                if cell.failure:
+                    continue
+                try:
+                    cell.latencies.append(session.ask(_request(site, cell, rng.choice(site.values))))
+                except (AssertionError, TimeoutError, ConnectionError) as error:
+                    cell.failure = str(error)[:200] or type(error).__name__
+                    continue
+                _bare(site, cell, rng)
+
+
+def _cpu(line: Line, rng: random.Random, count: int) -> None:
+    """The CPU of a request, of one server after the other."""
+    for site, cell in line:
+        if not cell.failure:
+            try:
+                cell.samples.append(_through_server(site, cell, rng, count))
+                if cell.query.budget:
+                    cell.busy.append(_through_server(site, cell, rng, count * BUSY_CLIENTS, BUSY_CLIENTS))
+            except (AssertionError, TimeoutError, ConnectionError) as error:
+                cell.failure = str(error)[:200] or type(error).__name__
 
 
 def _through_server(site: Site, cell: Cell, rng: random.Random, count: int, clients: int = 1) -> Sample:
@@ -191,21 +223,14 @@ def _is_of(entry: dict[str, Any], patient: str) -> bool:
     return f'"reference": "{patient}"' in json.dumps(resource)
 
 
-def _bare(site: Site, cell: Cell, rng: random.Random) -> float | None:
-    """The p50 in milliseconds of the recorded statements; None where the query sends none."""
+def _bare(site: Site, cell: Cell, rng: random.Random) -> None:
+    """One of the recorded sets of statements, if the query sends any."""
     recordings = site.recordings[cell.query.name]
-    if not recordings:
-        return None
-    latencies = []
-    for trips in _replays(recordings, cell.count, rng):
+    if recordings:
+        trips = rng.choice(recordings).copy()
         started = time.perf_counter()
         bare.replay(site.connection, trips)
-        latencies.append(time.perf_counter() - started)
-    return statistics.median(latencies) * 1000
-
-
-def _replays(recordings: Sequence[Recording], count: int, rng: random.Random) -> list[Trips]:
-    return [rng.choice(recordings).copy() for _number in range(count)]
+        cell.bare_latencies.append(time.perf_counter() - started)
 
 
 def milliseconds(samples: Sequence[Sample]) -> float:
