@@ -43,7 +43,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--charts", type=int, default=40, help="interactions: charts of 100 resources to begin with")
     parser.add_argument("--clients", type=_numbers, default=[1, 4, 16], help="interactions: 1,4,16")
-    parser.add_argument("--patients", type=_numbers, default=[250, 1000], help="search: sizes, such as 250,1000,4000")
+    parser.add_argument("--patients", type=_numbers, default=[250, 1000, 4000], help="search: 250,1000,4000")
     parser.add_argument("--keep", action="store_true", help="keep the databases in var/bench, and use kept ones")
     parser.add_argument("--forget", action="store_true", help="only remove what --keep has kept")
     parser.add_argument("--no-file", action="store_true", help="do not write RESULTS.md")

@@ -170,12 +170,16 @@ def _in_turns(line: Line, rng: random.Random, count: int) -> None:
             for session, (site, cell) in zip(sessions, line, strict=True):
                 if cell.failure:
                     continue
+                bare_first = rng.random() < 0.5  # whoever comes second finds the pages in memory
+                if bare_first:
+                    _bare(site, cell, rng)
                 try:
                     cell.latencies.append(session.ask(_request(site, cell, rng.choice(site.values))))
                 except (AssertionError, TimeoutError, ConnectionError) as error:
                     cell.failure = str(error)[:200] or type(error).__name__
                     continue
-                _bare(site, cell, rng)
+                if not bare_first:
+                    _bare(site, cell, rng)
 
 
 def _cpu(line: Line, rng: random.Random, count: int) -> None:
