@@ -211,6 +211,10 @@ _LOCK = f"""SELECT r.bucket, r.version, r.updated, r.method, r.deleted, r.pat, N
 _IN_ORDER = " ORDER BY r.bucket, r.type, r.id FOR UPDATE OF r"
 
 
+# A plan made once, for tables that were empty then, would be kept while they fill: these joins are planned each time.
+_PLANNED_ANEW: Statement = ("SET LOCAL plan_cache_mode = force_custom_plan", None)
+
+
 def lock(transaction: database.Transaction, keys: Sequence[tuple[int, int, str]]) -> dict[tuple[int, str], Current]:
     """Locks the current versions at these (bucket, type, id), in that order; what is there, by (type, id)."""
     if not keys:
@@ -223,7 +227,7 @@ def lock(transaction: database.Transaction, keys: Sequence[tuple[int, int, str]]
     for bucket, share in shares:
         columns = [array(column) for column in zip(*share, strict=True)]
         locks += [(sql + _IN_ORDER, parameters) for sql, parameters in _within(bucket, [(_LOCK, columns)])]
-    rows = [row for found in transaction.send(locks) for row in found]
+    rows = [row for found in transaction.send([_PLANNED_ANEW, *locks]) for row in found]
     return {(row[7], row[8]): Current(*row[:7]) for row in rows}
 
 
@@ -249,6 +253,7 @@ def existing(transaction: database.Transaction, wanted: Sequence[tuple[int, str,
     keys = [array(numbers), array(names)]
     found = transaction.send(
         [
+            _PLANNED_ANEW,
             (_RESOURCES_THERE, [array(buckets), *keys, array(sorted(set(buckets)))]),
             (_LOCATORS_THERE, [array(homes), *keys, array(sorted(set(homes)))]),
         ]
