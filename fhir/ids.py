@@ -19,6 +19,8 @@ from time import time_ns
 import xxhash
 
 BUCKETS = 1 << 16
+# Types whose identifiers have rows in identifier_locator (docs/decisions/0040-places.md).
+LOCATED_TYPES = frozenset({"Patient", "Practitioner", "PractitionerRole", "Organization", "Location"})
 _ISSUED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _LEGAL = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _SIGN = 1 << 63
@@ -64,6 +66,11 @@ def bucket_of(resource_id: str) -> int:
     if is_issued(resource_id):
         return int(resource_id[24:28], 16)
     return xxhash.xxh32_intdigest(resource_id.encode()) & 0xFFFF
+
+
+def bucket_of_term(term: int) -> int:
+    """The bucket of what is kept by a term: its last 16 bits."""
+    return term & 0xFFFF
 
 
 def patient_hash(patient_id: str) -> int:

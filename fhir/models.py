@@ -154,6 +154,41 @@ class Locator(Keyed):
         db_table = "locator"
 
 
+class CompartmentLink(Keyed):
+    """At a patient's bucket: a resource that names this patient and lies in another bucket, `target`.
+
+    `pat` is the patient's hash (fhir.ids.patient_hash), `type` and `id` are those of the resource. Complete: every
+    resource that is not deleted and names a local Patient beside the one who decides its place (its terms hold
+    fhir.ids.compartment_term) has a row here unless the patient's bucket is its own, with the bucket that it lies in.
+    Rows too many (of a resource that was deleted, or no longer names the patient) do no harm: what they lead to is
+    judged again. A write adds rows, or gives them a new `target`, in its own transaction; it removes none.
+    """
+
+    pk = models.CompositePrimaryKey("bucket", "pat", "type", "id")
+    pat = models.BigIntegerField()
+    target = models.IntegerField()
+
+    class Meta:
+        db_table = "compartment_link"
+
+
+class IdentifierLocator(Keyed):
+    """Where resources with an identifier lie: in bucket `target`. Of the types fhir.ids.LOCATED_TYPES.
+
+    `value` and `term` are terms of the resource (fhir.search.hashing): of the identifier whatever its system, and of
+    system and value; `bucket` is fhir.ids.bucket_of_term(value). Complete: every resource of these types that is not
+    deleted has a row for each Identifier.value of its own. Rows too many do no harm, as in CompartmentLink.
+    """
+
+    pk = models.CompositePrimaryKey("bucket", "value", "term", "type", "id")
+    value = models.BigIntegerField()
+    term = models.BigIntegerField()
+    target = models.IntegerField()
+
+    class Meta:
+        db_table = "identifier_locator"
+
+
 class LoadCheckpoint(models.Model):
     """How far `manage.py load` is with a file, which is known by the SHA-256 of its bytes (docs/charts.md).
 

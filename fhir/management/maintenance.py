@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from django.db import connection
 
-TABLES = ("resource", "content", "range_index", "string_index", "code_value_index", "locator")
+TABLES = (
+    "resource",
+    "content",
+    "range_index",
+    "string_index",
+    "code_value_index",
+    "locator",
+    "compartment_link",
+    "identifier_locator",
+)
 
 
 def settle() -> None:

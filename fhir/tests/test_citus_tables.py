@@ -23,6 +23,8 @@ TABLES = {
     "string_index",
     "code_value_index",
     "locator",
+    "compartment_link",
+    "identifier_locator",
     "audit_record",
 }
 
