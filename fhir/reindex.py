@@ -21,7 +21,7 @@ from audit import recorder
 from . import database, ids, json, store_index
 from .definitions.structure import TYPE_NAME, TYPE_NUMBER
 from .search import custom, custom_rows, extract, hashing
-from .store import array
+from .versions import array
 
 RANGES = 16
 BATCH = 200

@@ -19,7 +19,7 @@ from audit import recorder
 from . import database, ids, reindex
 from .exceptions import Unavailable
 from .search import custom
-from .store import now
+from .versions import now
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from operator import attrgetter
 from . import citus, database
 from .database import Statement
 from .index_rows import IndexRows
-from .store import array
 from .store_many import INDEX_TABLES, KEYS, ON_KEYS
+from .versions import array
 
 Key = tuple[int, int, str]
 

@@ -16,7 +16,7 @@ from audit import recorder
 
 from . import citus, database, ids
 from .database import Statement
-from .store import Current, Write, array
+from .versions import Current, Write, array
 
 _COLUMNS = "bucket, type, id, version, updated, method, deleted, pat, sdate, present"
 _RESOURCE_ARRAYS = (

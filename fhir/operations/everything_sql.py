@@ -19,7 +19,7 @@ from fhir.definitions.search_parameters import clinical_date
 from fhir.definitions.structure import RESOURCE_TYPES, TYPE_NAME, TYPE_NUMBER
 from fhir.search import hashing
 from fhir.search.catalogue import parameters
-from fhir.store import array
+from fhir.versions import array
 
 # A page ends with the entry that crosses this many bytes of stored content, so that a worker can hold it.
 PAGE_BYTES = 8 * 1024 * 1024
