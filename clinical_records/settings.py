@@ -78,6 +78,9 @@ TEMPLATES: list[dict[str, Any]] = [
 STATEMENT_TIMEOUT_SECONDS = envint("STATEMENT_TIMEOUT_SECONDS", 30, minimum=1)
 DATABASE_URL = envstr("DATABASE_URL")
 EMBEDDED_POSTGRES = VAR_DIR / "postgres"  # used without a DATABASE_URL
+LOCAL_CLUSTER = VAR_DIR / "cluster"  # `manage.py cluster`, for development
+CLUSTER_PORT = envint("CLUSTER_PORT", 5440, minimum=1024, maximum=65000)
+CLUSTER_WORKERS = envint("CLUSTER_WORKERS", 2, maximum=32)
 DATABASES = {
     "default": connection_settings(DATABASE_URL, home=EMBEDDED_POSTGRES, statement_timeout=STATEMENT_TIMEOUT_SECONDS)
 }

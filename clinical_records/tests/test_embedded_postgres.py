@@ -16,6 +16,7 @@ import pytest
 from django.conf import settings
 
 from clinical_records import embedded_postgres, postgres_programs
+from clinical_records.postgres_server import PostgresError
 
 STARTED_HERE = "import sys, pathlib; from clinical_records import embedded_postgres as e; "
 
@@ -168,7 +169,7 @@ def test_a_failure_is_told(home: Path) -> None:
     server = embedded_postgres.start(home, durable=False)
     server.stop()
     (server.place.data / "global" / "pg_control").unlink()
-    with pytest.raises(embedded_postgres.EmbeddedPostgresError, match="pg_control"):
+    with pytest.raises(PostgresError, match="pg_control"):
         embedded_postgres.start(home, durable=False)
 
 
@@ -192,5 +193,5 @@ def test_a_folder_of_another_account_is_told(home: Path) -> None:
     if where.folder != where.home:
         home.with_name(f"{home.name}.place").write_text(f"{where.folder}\n")
     os.chown(where.folder, 54321, 54321)
-    with pytest.raises(embedded_postgres.EmbeddedPostgresError, match="another account"):
+    with pytest.raises(PostgresError, match="another account"):
         embedded_postgres.start(home, durable=False)

@@ -17,6 +17,7 @@ from accounts.demo import DEMO_USERS, create_demo_users
 from accounts.models import User
 from clinical_records import demo_data, embedded_postgres
 from clinical_records.postgres_programs import NoPrograms
+from clinical_records.postgres_server import PostgresError
 from clinical_records.supervisor import DemoStopped, Supervisor, on_signals
 
 
@@ -64,7 +65,7 @@ class Command(BaseCommand):
         self.say(_("Starting PostgreSQL."))
         try:
             return embedded_postgres.start(settings.EMBEDDED_POSTGRES)
-        except (embedded_postgres.EmbeddedPostgresError, NoPrograms) as error:
+        except (PostgresError, NoPrograms) as error:
             raise CommandError(str(error)) from error
 
     def prepare(self, patients: int) -> None:

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from clinical_records import embedded_postgres
 from clinical_records.postgres_programs import NoPrograms
+from clinical_records.postgres_server import PostgresError
 
 
 class Command(BaseCommand):
@@ -30,7 +31,7 @@ class Command(BaseCommand):
                 embedded_postgres.remove(home)
                 return
             server = embedded_postgres.start(home)
-        except (embedded_postgres.EmbeddedPostgresError, NoPrograms) as error:
+        except (PostgresError, NoPrograms) as error:
             raise CommandError(str(error)) from error
         if action == "start":
             os.close(server.lock)  # it goes on without us
