@@ -273,3 +273,22 @@ class ReindexRange(models.Model):
 
     class Meta:
         db_table = "reindex_range"
+
+
+class StoredDefinition(models.Model):
+    """A copy of the newest version of a SearchParameter, ValueSet or CodeSystem (fhir.stored_definitions).
+
+    `url` is the hash of its canonical url; `body` is null where it was deleted. A table of the coordinator.
+    """
+
+    pk = models.CompositePrimaryKey("type", "id")
+    type = models.SmallIntegerField()
+    id = models.TextField(db_collation="C")
+    version = models.IntegerField()
+    updated = models.DateTimeField()
+    url = models.BigIntegerField(null=True)
+    body = models.TextField(null=True)
+
+    class Meta:
+        db_table = "stored_definition"
+        indexes = [models.Index("url", name="stored_definition_url")]

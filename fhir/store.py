@@ -11,10 +11,9 @@ from functools import cache
 
 from audit import recorder
 
-from . import citus, database, ids, store_many, store_routed
+from . import citus, database, ids, store_many, store_routed, stored_definitions
 from . import store_statements as statements
 from .database import Statement
-from .store_statements import create_statements
 from .versions import Current, Write, array, now
 
 __all__ = [
@@ -85,6 +84,13 @@ def current(type_number: int, resource_id: str, *, body: bool = False) -> Curren
 # --- storing
 
 
+def create_statements(write: Write, audit_row: recorder.Row) -> list[Statement]:
+    """The statements that store a first version with its audit row; those of a definition store its copy too."""
+    if write.type in stored_definitions.TYPES:
+        return store_many.statements([write], [audit_row])
+    return statements.create_statements(write, audit_row)
+
+
 def create(write: Write, audit_row: recorder.Row) -> None:
     """Stores the first version in one round trip. Raises Collision if the resource exists."""
     sent = create_statements(write, audit_row)
@@ -101,8 +107,8 @@ def supersede(write: Write, audit_row: recorder.Row) -> None:
     """
     previous = write.previous
     assert previous is not None
-    if write.moves:
-        store_many.move(write, audit_row)
+    if write.moves or write.type in stored_definitions.TYPES:
+        store_many.supersede(write, audit_row)
         return
     if citus.distributed():
         store_routed.supersede(write, audit_row)

@@ -14,7 +14,7 @@ from typing import Any
 
 from audit import recorder
 
-from . import citus, database, ids
+from . import citus, database, ids, stored_definitions
 from .database import Statement
 from .versions import Current, Write, array
 
@@ -126,6 +126,7 @@ def statements(writes: Sequence[Write], audit_rows: Sequence[recorder.Row]) -> l
         *_inserting(new + moved),
         *_claiming(new),
         *_index_statements(writes),
+        *stored_definitions.statements(writes),
         *_audit(audit_rows),
     ]
 
@@ -231,8 +232,11 @@ def lock(transaction: database.Transaction, keys: Sequence[tuple[int, int, str]]
     return {(row[7], row[8]): Current(*row[:7]) for row in rows}
 
 
-def move(write: Write, audit_row: recorder.Row) -> None:
-    """Stores a version that leaves its bucket. Raises Collision unless its previous version is still the newest."""
+def supersede(write: Write, audit_row: recorder.Row) -> None:
+    """Stores the next version: one that leaves its bucket, or of a definition.
+
+    Raises Collision unless its previous version is still the newest.
+    """
     previous = write.previous
     assert previous is not None
     with database.Transaction() as transaction:

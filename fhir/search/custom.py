@@ -1,9 +1,9 @@
 """The search parameters that clients define by storing SearchParameter resources.
 
-https://hl7.org/fhir/R4/searchparameter.html. The stored resources themselves are the registry: their number of
-versions tells every process, in one small question every CHECK_SECONDS, whether something has changed. What is
-remembered beside them, in the table custom_parameter, is only which of them all resources are indexed for
-(fhir.reindex).
+https://hl7.org/fhir/R4/searchparameter.html. The stored resources themselves are the registry, in the copies that the
+coordinator has of them (fhir.stored_definitions): their number of versions tells every process, in one small question
+every CHECK_SECONDS, whether something has changed. What is remembered beside them, in the table custom_parameter, is
+only which of them all resources are indexed for (fhir.reindex).
 
 A process thus knows of a definition CHECK_SECONDS after it was stored, at the latest when it prepares its next write.
 """
@@ -19,7 +19,7 @@ from typing import Any
 
 from django.conf import settings
 
-from fhir import database, json
+from fhir import database, json, stored_definitions
 from fhir.definitions.search_parameters import SearchParameter
 from fhir.definitions.structure import TYPE_NUMBER
 from fhir.exceptions import Unprocessable
@@ -33,12 +33,10 @@ CHECK_SECONDS = 2.0
 # After a SearchParameter was checked it is stored: so long this process looks again at every use.
 _WATCH_SECONDS = 5.0
 
-_VERSION = "SELECT coalesce(sum(version), 0)::bigint FROM resource WHERE type = %s::smallint"
 _STATES = "SELECT name, version, ready_at IS NOT NULL FROM custom_parameter"
 _WORK = "SELECT EXISTS (SELECT FROM reindex_job WHERE finished IS NULL AND not_before <= now())"
-_STORED = """SELECT r.id, r.version, c.body FROM resource r
- JOIN content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id
- WHERE r.type = %s::smallint AND NOT r.deleted ORDER BY r.id"""
+_STORED = """SELECT id, version, body FROM stored_definition
+ WHERE type = %s::smallint AND body IS NOT NULL ORDER BY id"""
 # A new version of a definition may mean that some writes in between did not know it: its resources are looked at anew.
 _NOTICE = """INSERT INTO custom_parameter (name, type, resource_id, version, base_url, since, ready_at)
  SELECT x.name, x.type, x.resource_id, x.version, %s, now(), NULL
@@ -122,7 +120,7 @@ def watch() -> None:
 
 def _refresh() -> bool:
     with database.trips():  # none of the trips that an interaction is held to
-        answers = database.batch([(_VERSION, (_TYPE,)), (_STATES, ()), (_WORK, ())])
+        answers = database.batch([(stored_definitions.VERSION_SQL, (_TYPE,)), (_STATES, ()), (_WORK, ())])
         ((version,),), states, ((working,),) = answers
         changed = bool(version != _registry.version)
         if changed:

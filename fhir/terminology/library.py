@@ -1,7 +1,8 @@
 """Where ValueSets and CodeSystems are found: stored ones by canonical url or id, then those of the official package.
 
-What is stored is looked up with the server's own authority, and kept in the process by (id, version, time of writing):
-a search asks once whether what it knows is still what is stored.
+What is stored is looked up with the server's own authority, in the copies that the coordinator has
+(fhir.stored_definitions), and kept in the process by (id, version, time of writing): a search asks once whether what it
+knows is still what is stored.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from typing import Any, NamedTuple
 from fhir import database, json
 from fhir.definitions.structure import TYPE_NAME, TYPE_NUMBER
 from fhir.definitions.terminology import official
-from fhir.search import hashing
-from fhir.search.catalogue import parameters
+from fhir.stored_definitions import url_hash
 
 from .code_systems import CodeSystem
 from .value_sets import ValueSet, value_set
@@ -30,11 +30,11 @@ VALUE_SET, CODE_SYSTEM = "ValueSet", "CodeSystem"
 # a resource without any as much as twenty.
 _MOST_KEPT = 60_000
 _LEAST_WEIGHT = 20
-_KEYS_SQL = """SELECT r.type, r.id, r.version, r.updated FROM resource r
- WHERE NOT r.deleted AND r.terms && %s::bigint[]"""
-_BODIES_SQL = """SELECT r.type, r.id, r.version, r.updated, c.body FROM resource r
- JOIN content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id
- WHERE NOT r.deleted AND r.terms && %s::bigint[]"""
+_KEYS_SQL = """SELECT type, id, version, updated FROM stored_definition
+ WHERE body IS NOT NULL AND type = ANY(%s::smallint[]) AND (url = ANY(%s::bigint[]) OR id = ANY(%s::text[]))"""
+_BODIES_SQL = """SELECT type, id, version, updated, body FROM stored_definition
+ WHERE body IS NOT NULL AND type = ANY(%s::smallint[]) AND id = ANY(%s::text[])"""
+_TYPES = "{" + ",".join(str(TYPE_NUMBER[kind]) for kind in (VALUE_SET, CODE_SYSTEM)) + "}"
 _STATUS = ("active", "draft", "unknown", "retired")
 
 
@@ -44,14 +44,6 @@ class Name(NamedTuple):
     kind: str
     url: str
     id: str | None = None
-
-    @property
-    def terms(self) -> tuple[int, ...]:
-        """The terms that a stored resource of this name has."""
-        if self.id is not None:
-            return (hashing.own_term(self.kind, self.id),)
-        stored_as = parameters(self.kind)["url"].stored_as
-        return tuple(hashing.parameter_hash(self.kind, code) ^ hashing.uri(self.url) for code in stored_as)
 
 
 class Key(NamedTuple):
@@ -166,28 +158,25 @@ class Library:
         return stored if published is None else (*stored, published)
 
     def _fetch(self, names: Sequence[Name]) -> None:
-        terms = sorted({term for name in names for term in name.terms})
-        rows = database.fetch(_KEYS_SQL, ("{" + ",".join(map(str, terms)) + "}",))
-        keys = [Key(TYPE_NAME[kind], *rest) for kind, *rest in rows if TYPE_NAME[kind] in (VALUE_SET, CODE_SYSTEM)]
+        urls = "{" + ",".join(str(url_hash(name.url)) for name in names if name.id is None) + "}"
+        own_ids = [name.id for name in names if name.id is not None]
+        rows = database.fetch(_KEYS_SQL, (_TYPES, urls, own_ids))
+        keys = [Key(TYPE_NAME[kind], *rest) for kind, *rest in rows]
         sources = {key: source for key in keys if (source := _shelf.get(key)) is not None}
         unknown = [key for key in keys if key not in sources]
-        if unknown:
-            for source in _read(terms, unknown):
-                assert source.key is not None
-                sources[source.key] = source
+        for source in _read(unknown) if unknown else ():
+            assert source.key is not None
+            sources[source.key] = source
         for name in names:
             self._found[name] = tuple(sorted((s for s in sources.values() if s.answers(name)), key=_preference))
 
 
-def _read(terms: Sequence[int], keys: Sequence[Key]) -> list[Source]:
-    ids = sorted({key.id for key in keys})
-    sql = _BODIES_SQL + " AND r.id = ANY(%s::text[])"
+def _read(keys: Sequence[Key]) -> list[Source]:
     found = []
-    for kind, resource_id, version, updated, body in database.fetch(sql, ("{" + ",".join(map(str, terms)) + "}", ids)):
-        if kind in (TYPE_NUMBER[VALUE_SET], TYPE_NUMBER[CODE_SYSTEM]):
-            source = _source(json.loads(body), Key(TYPE_NAME[kind], resource_id, version, updated))
-            _shelf.put(source)
-            found.append(source)
+    for kind, resource_id, version, updated, body in database.fetch(_BODIES_SQL, (_TYPES, [key.id for key in keys])):
+        source = _source(json.loads(body), Key(TYPE_NAME[kind], resource_id, version, updated))
+        _shelf.put(source)
+        found.append(source)
     return found
 
 
