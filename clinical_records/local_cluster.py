@@ -15,7 +15,6 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -137,16 +136,18 @@ class LocalCluster:
 
     def kill(self, node: Node) -> None:
         """kill -9 of the node's postmaster and its children; returns when they are gone."""
-        self._signal(node, signal.SIGSTOP, STOPPED)  # a stopped postmaster makes no further child
-        self._signal(node, signal.SIGKILL, frozenset())
+        self.freeze(node)  # no child is made meanwhile
+        _signal(_family(node.pid), signal.SIGKILL, frozenset())
 
     def freeze(self, node: Node) -> None:
         """SIGSTOP to all processes of the node: it takes connections and answers nothing."""
-        self._signal(node, signal.SIGSTOP, STOPPED)
+        if node.pid is not None:
+            _signal([node.pid], signal.SIGSTOP, STOPPED)  # first what makes the others
+            _signal(_family(node.pid), signal.SIGSTOP, STOPPED)
 
     def thaw(self, node: Node) -> None:
         """SIGCONT to all processes of the node."""
-        self._signal(node, signal.SIGCONT)
+        _signal(_family(node.pid), signal.SIGCONT)
 
     def restart(self, node: Node) -> None:
         """Start a node that was killed; one that runs, or is frozen, is stopped first. Raises PostgresError."""
@@ -302,19 +303,6 @@ class LocalCluster:
             if not self.workers:
                 connection.execute("SELECT citus_set_node_property(%s, %s, 'shouldhaveshards', true)", [HOST, own])
 
-    def _signal(self, node: Node, number: signal.Signals, until: frozenset[str] | None = None) -> None:
-        """To the postmaster first: it is what makes the others. Waits until each is in one of these states or gone."""
-        postmaster = node.pid
-        family = list(_family(postmaster)) if postmaster is not None else []
-        for pid in family:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-        deadline = time.monotonic() + SIGNAL_SECONDS
-        while until is not None and {_state(pid) for pid in family} - until - GONE:
-            if time.monotonic() > deadline:
-                raise PostgresError(f"The processes of the {node.name} do not obey {number.name}.")
-            time.sleep(0.005)
-
 
 @cache
 def _citus_programs() -> Path:
@@ -324,12 +312,24 @@ def _citus_programs() -> Path:
         raise programs.NoPrograms(f"{error} {HOW_TO_GET_CITUS}") from error
 
 
-def _family(postmaster: int) -> Iterator[int]:
+def _family(postmaster: int | None) -> list[int]:
     """The postmaster and then its children, as they are at this moment."""
-    yield postmaster
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and _stat(int(entry.name))[1:2] == [str(postmaster)]:
-            yield int(entry.name)
+    if postmaster is None:
+        return []
+    running = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [postmaster, *(pid for pid in running if _stat(pid)[1:2] == [str(postmaster)])]
+
+
+def _signal(processes: list[int], number: signal.Signals, until: frozenset[str] | None = None) -> None:
+    """Send it; then wait until each process is in one of these states, or gone. Raises PostgresError."""
+    for pid in processes:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+    deadline = time.monotonic() + SIGNAL_SECONDS
+    while until is not None and {_state(pid) for pid in processes} - until - GONE:
+        if time.monotonic() > deadline:
+            raise PostgresError(f"The processes {processes} do not obey {number.name}.")
+        time.sleep(0.005)
 
 
 def _state(pid: int) -> str | None:
