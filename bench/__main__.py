@@ -1,4 +1,7 @@
-"""python -m bench [--interactions | --search] [--quick] [--patients 250,1000] [--keep]; see docs/performance.md."""
+"""python -m bench [--interactions | --search [--only WORD]] [--quick] [--patients 250,1000] [--keep].
+
+docs/performance.md says how to read what it writes.
+"""
 
 from __future__ import annotations
 
@@ -44,10 +47,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--charts", type=int, default=40, help="interactions: charts of 100 resources to begin with")
     parser.add_argument("--clients", type=_numbers, default=[1, 4, 16], help="interactions: 1,4,16")
     parser.add_argument("--patients", type=_numbers, default=[250, 1000, 4000], help="search: 250,1000,4000")
+    parser.add_argument("--only", action="append", default=[], help="search: queries with this in their names; no file")
     parser.add_argument("--keep", action="store_true", help="keep the databases in var/bench, and use kept ones")
     parser.add_argument("--forget", action="store_true", help="only remove what --keep has kept")
     parser.add_argument("--no-file", action="store_true", help="do not write RESULTS.md")
     options = parser.parse_args(arguments)
+    options.no_file = options.no_file or bool(options.only)
     if options.quick:
         options.rounds, options.charts, options.clients, options.patients = 1, 4, [1, 4], [3, 6]
         options.no_file = True
@@ -112,7 +117,8 @@ def _interactions(postgres_pid: int, options: argparse.Namespace) -> str:
 def _searches(cluster: Cluster, options: argparse.Namespace) -> str:
     from . import search
 
-    return search.measure(cluster, options.patients, options.rounds, 1 if options.quick else REQUESTS, say)
+    most = 1 if options.quick else REQUESTS
+    return search.measure(cluster, options.patients, options.rounds, most, say, options.only)
 
 
 def _wal(at: environment.Environment, lines: Sequence[Any]) -> dict[str, float]:

@@ -7,12 +7,26 @@ from collections.abc import Sequence
 from . import environment, population, report, sampling, search_report, searches, storage
 from .environment import Cluster
 from .population import Say
-from .queries import OWN, PUBLIC
+from .queries import OWN, PUBLIC, Query
 
 
-def measure(cluster: Cluster, sizes: Sequence[int], rounds: int, most: int, say: Say) -> str:
-    """Loads, measures and reports; a round asks each query of each database up to `most` times."""
+def chosen(words: Sequence[str]) -> list[Query]:
+    """The queries that have one of the words in their names, and those that they are compared with; all without words.
+
+    Raises ValueError where there are none.
+    """
     listed = [query.local() for query in PUBLIC] + list(OWN)
+    if not words:
+        return listed
+    found = {query.name: query.plain for query in listed if any(word in query.name for word in words)}
+    if not found:
+        raise ValueError(f"no query has {' or '.join(words)} in its name")
+    return [query for query in listed if query.name in found or query.name in found.values()]
+
+
+def measure(cluster: Cluster, sizes: Sequence[int], rounds: int, most: int, say: Say, only: Sequence[str] = ()) -> str:
+    """Loads, measures and reports; a round asks each query (of `only` these words) up to `most` times a database."""
+    listed = chosen(only)
     loaded = population.databases(cluster, sizes, say)
     environment.use(loaded[-1].database)
     tables = storage.sizes()  # before the searches, whose audit rows are many beside few resources

@@ -24,6 +24,10 @@ class Figures:
         self.top, self.bottom = self.sizes[-1], self.sizes[0]
         self.misses: list[str] = []
 
+    def measured(self, listed: Sequence[Query]) -> list[Query]:
+        """Those of the queries that were asked."""
+        return [query for query in listed if (query.name, self.top) in self.cells]
+
     def ratio(self, name: str, patients: int, other: str, other_patients: int) -> float:
         """The p50 of one query by that of another; both were measured in turns."""
         return self.cells[name, patients].p50 / self.cells[other, other_patients].p50
@@ -72,7 +76,7 @@ def queries(figures: Figures, listed: Sequence[Query]) -> str:
     """One line a query: p50 at every size, and at the largest the bare SQL, CPU and entries."""
     header = ["query", *(f"p50 ms at {size:,}" for size in figures.sizes), "growth", "bare ms", "server by bare"]
     header += ["gunicorn µs", "PostgreSQL µs", "entries"]
-    return table(header, [_line(figures, query) for query in listed])
+    return table(header, [_line(figures, query) for query in figures.measured(listed)])
 
 
 def _line(figures: Figures, query: Query) -> list[str]:
@@ -98,7 +102,7 @@ def _number(value: float, form: str) -> str:
 def growth(figures: Figures) -> str:
     """Queries about one patient: the p50 with all patients by that with the fewest."""
     rows = []
-    for query in (*PUBLIC, *OWN):
+    for query in figures.measured((*PUBLIC, *OWN)):
         if query.chart:
             value = figures.ratio(query.name, figures.top, query.name, figures.bottom)
             miss = f"{query.name}: {value:.2f} times its p50 at {figures.bottom:,} patients (at most {GROWTH})"
@@ -110,7 +114,7 @@ def slow(figures: Figures) -> str:
     """Public queries of more than SLOW_MS at SLOW_AT patients, or at the nearest size."""
     at = min(figures.sizes, key=lambda size: abs(size - SLOW_AT))
     rows = []
-    for query in PUBLIC:
+    for query in figures.measured(PUBLIC):
         cell = figures.cells[query.name, at]
         if cell.failure:
             figures.misses.append(f"{query.name} at {at:,}: {cell.failure}")
@@ -127,7 +131,7 @@ def slow(figures: Figures) -> str:
 def comparisons(figures: Figures) -> str:
     """`_include` and `_has` beside the plain search, at every size."""
     rows = []
-    for query in OWN:
+    for query in figures.measured(OWN):
         if not query.plain:
             continue
         values = [figures.ratio(query.name, size, query.plain, size) for size in figures.sizes]
@@ -145,7 +149,7 @@ def comparisons(figures: Figures) -> str:
 def budgets(figures: Figures) -> str:
     """CPU of gunicorn and PostgreSQL a request, audit stored; the largest database with a busy server is judged."""
     rows = []
-    for query in OWN:
+    for query in figures.measured(OWN):
         if not query.budget:
             continue
         at = [figures.cells[query.name, size] for size in figures.sizes]

@@ -51,6 +51,14 @@ def test_every_search_is_measured_on_every_database() -> None:
     assert "\n## What misses\n" in told
 
 
+def test_a_part_of_the_searches_is_asked_with_what_it_is_compared_with() -> None:
+    told = run("--search", "--only", "_has, ")
+    for query in (*queries.PUBLIC, *queries.OWN):
+        wanted = query.name.startswith("_has, ") or query.name in ("condition, plain", "HbA1c, plain")
+        assert bool(re.search(rf"^\| {re.escape(query.name)} +\| +[0-9,.]+ \|", told, re.MULTILINE)) == wanted, told
+    assert "failed" not in told, told
+
+
 def test_a_part_of_the_results_is_replaced_and_the_other_stays() -> None:
     first = command.merged("", "One", "a\n\n## Under it\n\nb")
     both = command.merged(first, "Two", "c")
