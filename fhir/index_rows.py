@@ -13,7 +13,8 @@ class IndexRows:
 
     `sdate` microseconds since 1970 UTC. `ranges` (param, unit, lo, hi), `strings` (param, folded, exact) and
     `code_values` (code, unit, lo, hi) are rows of the tables of these names. `patients` are ids of local Patients
-    in whose compartment the resource is.
+    in whose compartment the resource is, the one who decides its place first. `identifiers` are rows of
+    identifier_locator: (term of the value, term of system and value).
     """
 
     terms: list[int] = field(default_factory=list)
@@ -23,6 +24,7 @@ class IndexRows:
     strings: list[tuple[int, str, str]] = field(default_factory=list)
     code_values: list[tuple[int, int | None, float, float]] = field(default_factory=list)
     patients: tuple[str, ...] = ()
+    identifiers: tuple[tuple[int, int], ...] = ()
 
 
 NOTHING = IndexRows()

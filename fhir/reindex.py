@@ -2,8 +2,9 @@
 
 A job covers types. For custom parameters it looks only at resources that carry neither of the terms of one of them
 (fhir.search.custom_rows) and adds what is missing; without, it makes all rows of its types anew and writes those that
-differ. Its buckets are divided into ranges. Whoever holds a range's lock works on it, any number of processes at once;
-how far it is, is written with the rows, and a lock ends with the connection of its holder: the next goes on there.
+differ, and adds what is missing of fhir.place_rows. Its buckets are divided into ranges. Whoever holds a range's lock
+works on it, any number of processes at once; how far it is, is written with the rows, and a lock ends with the
+connection of its holder: the next goes on there.
 """
 
 from __future__ import annotations
@@ -286,14 +287,15 @@ def _ended(job: Job) -> bool:
 
 def _store(job: Job, first: int, place: Sequence[Any], page: Sequence[store_index.Stored]) -> int | None:
     """Writes what is not right in a page, and how far the range is; None if another process has moved it on."""
-    changes = [change for stored in page if (change := store_index.difference(stored, _rows(job, stored))) is not None]
+    made = [(stored, _rows(job, stored)) for stored in page]
+    changes = [change for stored, rows in made if (change := store_index.difference(stored, rows)) is not None]
     behind = page[-1].key if page else tuple(place)
     with database.Transaction() as transaction:
         changed = store_index.apply(transaction, changes)
         saved = (*behind, len(page) < BATCH, len(page), changed, job.id, first, *place)
         if not transaction.send([(_SAVE, saved)])[0]:
             return None
-        transaction.commit()
+        transaction.commit([] if job.parameters else store_index.places(made))
     return changed
 
 
@@ -330,10 +332,11 @@ def resource(key: store_index.Key, base_url: str, audit: recorder.Row) -> bool:
 
     def attempt() -> bool:
         stored = store_index.one(key)
-        change = stored and store_index.difference(stored, extract.index(json.loads(stored.body), base_url))
+        made = [(stored, extract.index(json.loads(stored.body), base_url))] if stored else []
+        changes = [change for each, rows in made if (change := store_index.difference(each, rows)) is not None]
         with database.Transaction() as transaction:
-            applied = store_index.apply(transaction, [change] if change else [])
-            transaction.commit([(recorder.INSERT_SQL, audit)])
+            applied = store_index.apply(transaction, changes)
+            transaction.commit([*store_index.places(made), (recorder.INSERT_SQL, audit)])
         return applied > 0
 
     return database.retry(attempt)

@@ -11,7 +11,7 @@ from functools import cache
 
 from audit import recorder
 
-from . import citus, database, ids, store_many, store_routed, stored_definitions
+from . import citus, database, ids, place_rows, store_many, store_routed, stored_definitions
 from . import store_statements as statements
 from .database import Statement
 from .versions import Current, Write, array, now
@@ -31,7 +31,7 @@ __all__ = [
 
 # --- reading what is there
 
-_CURRENT = """SELECT r.bucket, r.version, r.updated, r.method, r.deleted, r.pat, {body}, {row}
+_CURRENT = """SELECT r.bucket, r.version, r.updated, r.method, r.deleted, r.pat, r.terms, {body}, {row}
  FROM resource r {join} WHERE r.bucket = %s AND r.type = %s AND r.id = %s"""
 _BODY_JOIN = "LEFT JOIN content c ON c.bucket = %s AND c.type = r.type AND c.id = r.id"
 _ROW = "r.xmin::text"  # Citus does not send this to its shards, and does not need it: fhir.store_routed
@@ -113,6 +113,7 @@ def supersede(write: Write, audit_row: recorder.Row) -> None:
     if citus.distributed():
         store_routed.supersede(write, audit_row)
         return
-    sql = statements.supersede_sql(statements.filled(write.rows), write.body is None, previous.deleted)
-    if not database.fetch(sql, statements.parameters(write, audit_row)):
+    tables, places = statements.filled(write.rows), place_rows.of([write])
+    sql = statements.supersede_sql(tables, write.body is None, previous.deleted, places.names)
+    if not database.fetch(sql, {**statements.parameters(write, audit_row), **places.parameters}):
         raise database.Collision("superseded")

@@ -15,6 +15,7 @@ from operator import attrgetter
 from . import citus, database
 from .database import Statement
 from .index_rows import IndexRows
+from .place_rows import PlaceRows
 from .store_many import INDEX_TABLES, KEYS, ON_KEYS
 from .versions import array
 
@@ -109,6 +110,17 @@ def difference(stored: Stored, rows: IndexRows) -> Change | None:
     if not tables and (have.terms, have.present, have.sdate) == (want.terms, want.present, want.sdate):
         return None
     return Change(stored, rows, tuple(tables))
+
+
+def places(made: Iterable[tuple[Stored, IndexRows]]) -> list[Statement]:
+    """The statements that add what is missing of fhir.place_rows.
+
+    What is there stays: the resource may have moved since it was read, and its writer said where.
+    """
+    found = PlaceRows()
+    for stored, rows in made:
+        found.add(*stored.key, rows)
+    return found.statements(keep=True)
 
 
 _UPDATE = """UPDATE resource r SET terms = COALESCE((%s::bigint[])[x.first:x.last], '{}'), present = x.present,

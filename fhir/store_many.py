@@ -14,7 +14,7 @@ from typing import Any
 
 from audit import recorder
 
-from . import citus, database, ids, stored_definitions
+from . import citus, database, ids, place_rows, stored_definitions
 from .database import Statement
 from .versions import Current, Write, array
 
@@ -127,6 +127,7 @@ def statements(writes: Sequence[Write], audit_rows: Sequence[recorder.Row]) -> l
         *_claiming(new),
         *_index_statements(writes),
         *stored_definitions.statements(writes),
+        *place_rows.of(writes).statements(),
         *_audit(audit_rows),
     ]
 
@@ -207,7 +208,7 @@ def _audit(rows: Sequence[recorder.Row]) -> list[Statement]:
     return [(recorder.INSERT_MANY_SQL, recorder.many_parameters(rows))]
 
 
-_LOCK = f"""SELECT r.bucket, r.version, r.updated, r.method, r.deleted, r.pat, NULL, r.type, r.id
+_LOCK = f"""SELECT r.bucket, r.version, r.updated, r.method, r.deleted, r.pat, r.terms, r.type, r.id
  FROM resource r JOIN {KEYS} ON {ON_KEYS} WHERE true"""
 _IN_ORDER = " ORDER BY r.bucket, r.type, r.id FOR UPDATE OF r"
 

@@ -11,7 +11,7 @@ from functools import cache
 
 from audit import recorder
 
-from . import database
+from . import database, place_rows
 from .store_statements import (
     AT_KEY,
     INDEXES,
@@ -62,4 +62,4 @@ def supersede(write: Write, audit_row: recorder.Row) -> None:
         if not transaction.send([(update_resource(deletion), values)])[0]:
             raise database.Collision("superseded")
         steps = _statements(filled(write.rows), deletion, previous.deleted)
-        transaction.commit([(sql, values) for sql in steps])
+        transaction.commit([*((sql, values) for sql in steps), *place_rows.of([write]).statements()])

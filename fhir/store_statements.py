@@ -7,7 +7,7 @@ from typing import Any
 
 from audit import recorder
 
-from . import citus, ids
+from . import citus, ids, place_rows
 from .database import Statement
 from .index_rows import IndexRows
 from .versions import Write, array
@@ -59,11 +59,12 @@ INSERT_AUDIT = f"{_AUDIT} VALUES ({_AUDIT_VALUES})"
 
 
 @cache
-def _create_sql(filled: Filled, claim: bool) -> str:
+def _create_sql(filled: Filled, claim: bool, places: tuple[str, ...]) -> str:
     parts, values = [_INSERT_RESOURCE, _INSERT_CONTENT], dict(filled)
     parts += [f"{i[0]} AS ({insert_index(*i, values=values[i[0]])})" for i in INDEXES if i[0] in values]
     if claim:
         parts.append(_INSERT_LOCATOR)
+    parts += map(place_rows.cte, places)
     return f"WITH {', '.join(parts)} {INSERT_AUDIT}"
 
 
@@ -78,7 +79,7 @@ _UNTOUCHED = " AND xmin::text = COALESCE(%(row)s, xmin::text) RETURNING"
 
 
 @cache
-def supersede_sql(filled: Filled, deletion: bool, revival: bool) -> str:
+def supersede_sql(filled: Filled, deletion: bool, revival: bool, places: tuple[str, ...]) -> str:
     """The guarded update: it does nothing, and stores no audit row, unless the previous version is still the newest.
 
     Nor if the row of that version has been touched since: what fhir.store_index writes while this statement waits for
@@ -104,6 +105,7 @@ def supersede_sql(filled: Filled, deletion: bool, revival: bool) -> str:
             order = "" if revival else f" AND (SELECT count(*) FROM old_{name}) >= 0"
             rows = insert_index(name, table, columns, types, f"WHERE EXISTS (SELECT FROM u){order}")
             parts.append(f"{name} AS ({rows})")
+    parts += (place_rows.cte(name, "WHERE EXISTS (SELECT FROM u)") for name in places)
     return f"WITH {', '.join(parts)} {_AUDIT} SELECT {_AUDIT_VALUES} FROM u RETURNING version"
 
 
@@ -147,15 +149,18 @@ def filled(rows: IndexRows) -> Filled:
 
 
 def create_statements(write: Write, audit_row: recorder.Row) -> list[Statement]:
-    """The statements that store a first version, its index rows and its audit row; one, but for a foreign id."""
+    """The statements that store a first version, its index rows and its audit row: one, if one bucket holds them all.
+
+    On Citus one statement cannot write two buckets.
+    """
     values = parameters(write, audit_row)
-    home = ids.bucket_of(write.id)
-    if not write.claim or home == write.bucket:
-        values["home"] = home
-        return [(_create_sql(filled(write.rows), write.claim), values)]
-    # Two buckets: on Citus one statement cannot write both.
-    locator = "INSERT INTO locator (bucket, type, id, target) VALUES (%s, %s, %s, %s)"
-    return [
-        (locator, (home, write.type, write.id, write.bucket)),
-        (_create_sql(filled(write.rows), False), values),
-    ]
+    home, tables, places = ids.bucket_of(write.id), filled(write.rows), place_rows.of([write])
+    elsewhere: list[Statement] = []
+    claim = write.claim
+    if claim and home != write.bucket:
+        claim = False
+        locator = "INSERT INTO locator (bucket, type, id, target) VALUES (%s, %s, %s, %s)"
+        elsewhere.append((locator, (home, write.type, write.id, write.bucket)))
+    if citus.distributed():
+        return [*elsewhere, *places.statements(), (_create_sql(tables, claim, ()), {**values, "home": home})]
+    return [*elsewhere, (_create_sql(tables, claim, places.names), {**values, **places.parameters, "home": home})]

@@ -17,7 +17,7 @@ _TICK = timedelta(milliseconds=1)
 class Current:
     """The newest version of a resource as the store has it; `body` is None for a deletion, or where not asked for.
 
-    `row` is the transaction that last touched its row, where one statement supersedes it (see `_supersede_sql`).
+    `row` is the transaction that last touched its row, where one statement supersedes it (see `supersede_sql`).
     """
 
     bucket: int
@@ -26,6 +26,7 @@ class Current:
     method: int
     deleted: bool
     pat: int | None
+    terms: Sequence[int] = ()
     body: str | None = None
     row: str | None = None
 

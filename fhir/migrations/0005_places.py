@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.db import migrations, models
 
 from fhir.citus import Distribute
+from fhir.place_fill import fill
 
 KEY = [
     ("bucket", models.IntegerField()),
@@ -14,6 +15,10 @@ KEY = [
 def primary(*names: str) -> tuple[str, models.Field]:
     key = models.CompositePrimaryKey(*names, blank=True, editable=False, primary_key=True, serialize=False)
     return "pk", key
+
+
+def fill_tables(_apps: object, _schema_editor: object) -> None:
+    fill()
 
 
 class Migration(migrations.Migration):
@@ -46,4 +51,5 @@ class Migration(migrations.Migration):
         ),
         Distribute("compartment_link", colocate_with="resource"),
         Distribute("identifier_locator", colocate_with="resource"),
+        migrations.RunPython(fill_tables, migrations.RunPython.noop),
     ]

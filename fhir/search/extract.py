@@ -33,11 +33,12 @@ additions: Mapping[str, tuple[Addition, ...]] = {}
 class Rows:
     """What is gathered for one resource."""
 
-    __slots__ = ("base_url", "code_values", "dates", "present", "ranges", "strings", "terms")
+    __slots__ = ("base_url", "code_values", "dates", "identifiers", "present", "ranges", "strings", "terms")
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
         self.terms: set[int] = set()
+        self.identifiers: set[tuple[int, int]] = set()
         self.present = 0
         self.dates: dict[str, float] = {}
         self.ranges: dict[tuple[int, int | None, float, float], None] = {}
@@ -76,6 +77,7 @@ def index(resource: dict[str, Any], base_url: str) -> IndexRows:
         strings=list(rows.strings),
         code_values=list(rows.code_values),
         patients=named,
+        identifiers=tuple(sorted(rows.identifiers)),
     )
 
 
@@ -153,6 +155,7 @@ def _tokens(parameter: Parameter, bits: int, _known: Any) -> Writer:
     typed = hashing.parameter_hash(parameter.resource_type, parameter.code + ":of-type")
     text = hashing.parameter_number(parameter.resource_type, parameter.code + ":text")
     hashes = token.hashes
+    located = token.is_located(parameter)
 
     def write(rows: Rows, values: Values) -> None:
         terms = rows.terms
@@ -163,6 +166,8 @@ def _tokens(parameter: Parameter, bits: int, _known: Any) -> Writer:
             if fhir_type == "Identifier":
                 for h in token.typed_hashes(value):
                     terms.add(typed ^ h)
+                if located and "value" in value:
+                    rows.identifiers.add((base ^ found[0], base ^ found[1]))
             words = token.texts(fhir_type, value) if type(value) is dict else ()
             for each in words:
                 rows.strings[text, string.fold(each), each] = None

@@ -25,8 +25,20 @@ ROWS = IndexRows(
     ranges=[(1, None, 1.0, 2.0), (2, 5, 0.0, float("inf"))],
     strings=[(3, "munoz", "Muñoz")],
     code_values=[(4, None, 1.5, 2.5)],
+    patients=("the-first", "another"),
+    identifiers=((70_000, 8), (-3, 9)),
 )
-TABLES = ("resource", "content", "history", "range_index", "string_index", "code_value_index", "locator")
+TABLES = (
+    "resource",
+    "content",
+    "history",
+    "range_index",
+    "string_index",
+    "code_value_index",
+    "locator",
+    "compartment_link",
+    "identifier_locator",
+)
 BUCKETS = (0, 20000, 40000, 65535)  # far apart: with two shards or more they are not all in one
 
 written: list[str] = []
@@ -70,8 +82,18 @@ def after(write: Write, *, bucket: int | None = None, deletion: bool = False) ->
         method=Method.DELETE if deletion else Method.PUT,
         pat=11,
         body=None if deletion else f'{{"n": {previous.version + 1}}}',
-        rows=NOTHING if deletion else IndexRows(terms=[-previous.version, 3], ranges=[(1, None, 2.0, 3.0)]),
+        rows=NOTHING if deletion else following_rows(previous.version),
         previous=previous,
+    )
+
+
+def following_rows(version: int) -> IndexRows:
+    """With an identifier, and a patient, that the version before has not."""
+    return IndexRows(
+        terms=[-version, 3],
+        ranges=[(1, None, 2.0, 3.0)],
+        patients=("the-first", f"after-{version}"),
+        identifiers=((version, 3 + version),),
     )
 
 
@@ -127,6 +149,7 @@ def test_a_create(resource_id: str | None) -> None:
     assert not any(stored(write).values())
     store.create(write, audit_row(write))
     assert stored(write)["range_index"] == 2
+    assert (stored(write)["compartment_link"], stored(write)["identifier_locator"]) == (1, 2)
     assert terms(write) == ROWS.terms
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from fhir.ids import LOCATED_TYPES
 from fhir.search import hashing
 from fhir.search.catalogue import Parameter
 from fhir.search.clauses import Clause, Ids, Not, Nothing, Terms
@@ -88,6 +89,11 @@ def texts(fhir_type: str, value: Any) -> list[str]:
     found = [coding["display"] for coding in value.get("coding", ()) if "display" in coding]
     found += [value[key] for key in ("text", "display") if type(value.get(key)) is str]
     return found
+
+
+def is_located(parameter: Parameter) -> bool:
+    """Whether values of this parameter have rows in identifier_locator."""
+    return parameter.code == "identifier" and parameter.resource_type in LOCATED_TYPES
 
 
 # --- from queries
