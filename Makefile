@@ -13,10 +13,10 @@ export DATABASE_URL
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fmt messages clean
+.PHONY: help demo test cluster cluster-stop test-cluster check bench fmt messages clean
 
 help:  ## what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 	@echo '  Variables of demo: PORT=$(PORT) PATIENTS=$(PATIENTS) DATABASE_URL=postgres://… (else a PostgreSQL of its own)'
 
 $(VENV)/installed: requirements.txt scripts/make_venv.py
@@ -32,6 +32,16 @@ demo: $(VENV)/installed  ## a server with demo charts and users on http://localh
 
 test: $(VENV)/installed-dev  ## all tests
 	@exec $(RUN)/python -m pytest -n $(WORKERS)
+
+cluster: $(VENV)/installed  ## a Citus cluster of local processes in the background: a coordinator, two workers
+	@env DEMO_MODE=1 $(RUN)/python manage.py cluster start
+	@echo 'Serve from it: make demo DATABASE_URL=…   Stop it: make cluster-stop'
+
+cluster-stop: $(VENV)/installed  ## stop that cluster; its data stay
+	@exec env DEMO_MODE=1 $(RUN)/python manage.py cluster stop
+
+test-cluster: $(VENV)/installed-dev  ## all tests on a throw-away Citus cluster, or on that of DATABASE_URL
+	@exec $(RUN)/python scripts/test_cluster.py -n $(WORKERS)
 
 check: $(VENV)/installed-dev  ## format, lint, types, layers, migrations, translations
 	$(RUN)/ruff format --check .
@@ -54,6 +64,7 @@ messages: $(VENV)/installed-dev  ## collect and compile the translations
 
 clean:  ## forget the virtual environment, the demo's data and all caches
 	@if [ -x $(RUN)/python ] && [ -d var ]; then for kind in settings test_settings; do \
-		DEMO_MODE=1 DJANGO_SETTINGS_MODULE=clinical_records.$$kind $(RUN)/python manage.py postgres remove; done; fi
+		DEMO_MODE=1 DJANGO_SETTINGS_MODULE=clinical_records.$$kind $(RUN)/python manage.py postgres remove; done; \
+		DEMO_MODE=1 $(RUN)/python manage.py cluster remove; fi
 	rm -rf $(VENV) var staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -19,7 +19,9 @@ from django.test.utils import setup_databases, teardown_databases
 from psycopg import sql
 
 from clinical_records import embedded_postgres
+from clinical_records.env import envbool
 from clinical_records.testing import ApiClient, GunicornServer
+from fhir import citus
 
 KEPT_TABLES = ("django_", "auth_", "accounts_", "auditlog_")
 
@@ -83,6 +85,9 @@ def django_db_setup(
     """The test database; pytest-django's own makes one only for tests that ask for it with its marker."""
     with django_db_blocker.unblock():
         made = setup_databases(verbosity=0, interactive=False, aliases={"default"}, serialized_aliases=set())
+        distributed = citus.distributed()
+    if envbool("EXPECT_CITUS") and not distributed:
+        pytest.fail("EXPECT_CITUS is set, but the tables of the test database are not distributed", pytrace=False)
     yield
     with django_db_blocker.unblock():
         connections.close_all()
