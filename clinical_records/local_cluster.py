@@ -39,7 +39,7 @@ SIGNAL_SECONDS = 30
 STOPPED = frozenset({"T", "t"})  # states of /proc/PID/stat
 GONE = frozenset({None, "Z", "X"})
 HOW_TO_GET_CITUS = (
-    "Install PostgreSQL 15, 16 or 17 and Citus from the packages of its makers "
+    "Install PostgreSQL 15 or newer and Citus from the packages of its makers "
     "(https://docs.citusdata.com/en/stable/installation/multi_node.html, without its steps to make a cluster), name "
     "the programs of a server that has it in PG_BIN, or give the DATABASE_URL of a coordinator."
 )
