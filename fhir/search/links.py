@@ -65,7 +65,9 @@ class Has:
     """Referred to, by one of the parameters, from a resource of type `source` that meets a condition.
 
     `through_pat` says that the reference decides the place of the source, which then knows whom it is about.
-    `large` says that many sources may meet the condition: then each row is asked for one of its own.
+    `large` says that many sources may meet the condition: then each row is asked for one of its own. `crowded` says
+    that a patient has so many of the type that those that meet the condition, which is one of terms, are found through
+    the index on terms.
     """
 
     source: int
@@ -73,10 +75,13 @@ class Has:
     through_pat: bool
     clause: Clause
     large: bool = False
+    crowded: bool = False
 
     def sql(self, alias: Alias) -> Fragment:
         if self.large and self.through_pat:
             patient = Types((TYPE_NUMBER["Patient"],)).sql(alias)
+            if self.crowded and not citus.distributed():
+                return joined([patient, self._through_terms(alias)], "AND")
             found = _beside(alias, self.source, self.clause, Fragment(f"{alias.name}x.terms", self.parameters))
             return joined([patient, found], "AND")
         if self.large and not citus.distributed():
@@ -95,6 +100,22 @@ class Has:
             for _ in self.parameters
         )
         return Fragment(f"({tests})", tuple(p for base in self.parameters for p in (base, *found.parameters)))
+
+    def _through_terms(self, alias: Alias) -> Fragment:
+        """One patient's own sources with the terms of the condition: what both have in the index on terms."""
+        inner = alias.inner()
+        found = self.sources(inner, Fragment(f"ARRAY[{alias.name}.pat # %s::bigint]", self.parameters[:1]))
+        # Beside these two the index on terms leads.
+        same = f"({inner.name}.bucket = {alias.name}.bucket) IS TRUE AND ({inner.name}.pat = {alias.name}.pat) IS TRUE"
+        text = f"EXISTS (SELECT FROM resource {inner.name} WHERE {found.text} AND {same} OFFSET 0)"
+        return Fragment(text, found.parameters)
+
+    def sources(self, inner: Alias, references: Fragment) -> Fragment:
+        """The WHERE of sources that hold one of the terms of `references` and meet the condition, by the index."""
+        condition = self.clause.sql(inner)
+        seen = TRUE if inner.policy is None else inner.policy.sql(replace(inner, hidden=True))
+        text = f"{inner.name}.terms && {references.text} AND {condition.text} AND NOT {inner.name}.deleted"
+        return Fragment(f"{text} AND {seen.text}", (*references.parameters, *condition.parameters, *seen.parameters))
 
     def _refers(self, alias: Alias, parameter: int) -> Fragment:
         """One row's own referrers, through the index on terms."""

@@ -8,8 +8,9 @@ alias.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 from accounts.scopes import Scope
 from fhir import ids
@@ -18,7 +19,7 @@ from fhir.definitions.search_parameters import clinical_date
 from fhir.definitions.structure import TYPE_NUMBER
 from fhir.exceptions import InvalidRequest
 
-from . import hashing, order
+from . import costs, hashing, order
 from .catalogue import parameters
 from .clauses import (
     AllOf,
@@ -45,8 +46,6 @@ from .statistics import Statistics
 RARE = 3000.0
 # Up to about so many targets of a chain lead through the index on terms.
 FEW = 500.0
-# Costs of gathering a row, beside walking over one; how much longer than expected a walk may be; what is cheap anyway.
-_GATHERED, _LUCK, _FEW_ROWS = 2.0, 4.0, 400.0
 CHART, SET, WALK = "chart", "set", "walk"
 
 
@@ -56,7 +55,8 @@ class Plan:
 
     `policy` is what the caller may see; it is among `clauses` too, unless another clause implies it. `leading` are the
     clauses whose indexes may lead; the others are asked of each row. `generic` says that one plan of PostgreSQL serves
-    all values, so that it is made once.
+    all values, so that it is made once. `batched` is the clause that a walk asks of many patients at once
+    (fhir.search.batches); `counted` are the clauses as a total asks them.
     """
 
     types: tuple[str, ...]
@@ -69,6 +69,8 @@ class Plan:
     patient: str | None
     leading: tuple[Clause, ...] = ()
     generic: bool = False
+    batched: Has | None = None
+    counted: tuple[Clause, ...] = ()
 
     @property
     def condition(self) -> Clause:
@@ -82,6 +84,8 @@ def make(
     """The plan of a search; `compartment` is that of a compartment search: ("Patient", id). Raises InvalidRequest."""
     keys = order.keys(request.types, request.sort)
     clauses = _merged(request, [_sized(clause, statistics) for clause in request.clauses])
+    walks = all(key.column is not None for key in keys)
+    clauses = [_asked(clause, clauses, statistics, request.count + 1 if walks else inf) for clause in clauses]
     if compartment is not None:
         clauses.append(member(*compartment, request.types))
     policy = policy_of(scope)
@@ -99,9 +103,20 @@ def make(
     clauses += _clinical_bounds(request)
     if leads == SET:
         clauses = _one_leads(clauses, statistics)
-    bucket = None if chart is None else ids.bucket_of(chart)
-    generic = all(_one_plan(clause, clause in leading) for clause in clauses)
-    return Plan(request.types, tuple(clauses), policy, keys, request.count, leads, bucket, chart, leading, generic)
+    return Plan(
+        types=request.types,
+        clauses=tuple(clauses),
+        policy=policy,
+        keys=keys,
+        count=request.count,
+        leads=leads,
+        bucket=None if chart is None else ids.bucket_of(chart),
+        patient=chart,
+        leading=leading,
+        generic=all(_one_plan(clause, clause in leading) for clause in clauses),
+        batched=_batched(clauses, keys, request) if leads == WALK else None,
+        counted=tuple(costs.counted(clause, statistics) for clause in clauses),
+    )
 
 
 def policy_of(scope: Scope) -> Clause | None:
@@ -148,23 +163,11 @@ def _leads(
         return CHART
     if not all(key.column is not None for key in keys):
         return SET
-    if clauses and all(isinstance(clause, Terms) for clause in clauses):
-        return SET if _gathering_is_cheaper(clauses, statistics, request) else WALK
+    if clauses and all(isinstance(clause, Terms) or costs.asked(clause) for clause in clauses):
+        terms = any(isinstance(clause, Terms) for clause in clauses)
+        wanted = request.count + 1
+        return SET if terms and costs.gathering_is_cheaper(clauses, statistics, request.types, wanted=wanted) else WALK
     return SET if any(_selects(clause, statistics) for clause in clauses) else WALK
-
-
-def _gathering_is_cheaper(clauses: list[Clause], statistics: Statistics, request: SearchRequest) -> bool:
-    """Rows to gather by the rarest term, against rows to walk until a page is full.
-
-    Terms lie in time as chance has it, so that a walk may be several times as long as it should be.
-    """
-    found = [statistics.expected(clause.hashes) for clause in clauses if isinstance(clause, Terms)]
-    rows = sum(statistics.of_type(TYPE_NUMBER[name]) for name in request.types)
-    matches = rows
-    for number in found:
-        matches *= min(1.0, number / max(1.0, rows))
-    walked = min(rows, _LUCK * (request.count + 1) * rows / max(matches, 1.0))
-    return _GATHERED * min(found) <= max(walked, _FEW_ROWS)
 
 
 def _leading(clauses: list[Clause], leads: str, statistics: Statistics) -> Iterator[Clause]:
@@ -196,8 +199,7 @@ _ENDS = {
     "le": "most",
     "eb": "most",
 }
-# Kinds of clauses whose best plan depends on their values, wherever they stand, or where they lead.
-_ALWAYS = (Chain, Has)
+# Kinds of clauses whose best plan depends on their values where they lead.
 _WHERE_THEY_LEAD = (Ranges, Updated, Near)
 
 
@@ -207,7 +209,10 @@ def _one_plan(clause: Clause, leads: bool) -> bool:
         return all(_one_plan(c, leads) for c in clause.clauses)
     if isinstance(clause, Not):
         return _one_plan(clause.clause, leads)
-    return not isinstance(clause, _ALWAYS) and not (leads and isinstance(clause, _WHERE_THEY_LEAD))
+    if isinstance(clause, Chain | Has):
+        # Of one row's patient it is asked in one way only; what is gathered depends on the values.
+        return clause.through_pat and clause.large and _one_plan(clause.clause, False)
+    return not (leads and isinstance(clause, _WHERE_THEY_LEAD))
 
 
 def _sized(clause: Clause, statistics: Statistics) -> Clause:
@@ -218,8 +223,28 @@ def _sized(clause: Clause, statistics: Statistics) -> Clause:
         return Not(_sized(clause.clause, statistics))
     if isinstance(clause, Chain | Has):
         inner = _sized(clause.clause, statistics)
-        return replace(clause, clause=inner, large=not _selects(inner, statistics, FEW))
+        sized = replace(clause, clause=inner, large=not _selects(inner, statistics, FEW))
+        return replace(sized, crowded=costs.crowded(sized, statistics)) if isinstance(sized, Has) else sized
     return clause
+
+
+def _asked(clause: Clause, all_clauses: Sequence[Clause], statistics: Statistics, wanted: float) -> Clause:
+    """A condition on other resources of patients: whether they are gathered, or patients asked for them."""
+    if not costs.asked(clause):
+        return clause
+    others = [other for other in all_clauses if other is not clause]
+    few = any(not isinstance(other, Terms) and _selects(other, statistics) for other in others)
+    most = FEW if few else inf
+    return replace(clause, large=costs.asking_is_cheaper(clause, others, statistics, wanted=wanted, most=most))
+
+
+def _batched(clauses: Sequence[Clause], keys: Sequence[order.Key], request: SearchRequest) -> Has | None:
+    """What a walk asks of many patients at once: where keys are columns in one direction, and charts are long."""
+    if request.types != ("Patient",) or any(key.column is None for key in keys):
+        return None
+    if len({key.descending for key in keys}) > 1:
+        return None
+    return next((c for c in clauses if costs.asked(c) and c.crowded), None)
 
 
 def _merged(request: SearchRequest, clauses: list[Clause]) -> list[Clause]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from fhir import citus
 
-from . import order
+from . import batches, order
 from .clauses import Alias, Fragment
 from .plan import CHART, SET, WALK, Plan
 
@@ -47,7 +48,10 @@ def page(
     if plan.bucket is None and citus.distributed():
         return _of_all_shards(plan, limit, after, body=body, total=total)
     names = key_names(plan)
-    inner = _set(plan, names, limit, after) if _gathers(plan) else _walk(plan, names, limit, after)
+    if _gathers(plan):
+        inner = _set(plan, names, limit, after)
+    else:
+        inner = _walk(plan, names, limit, after) if plan.batched is None else _batches(plan, names, limit, after)
     columns = "".join(f", r.{name}::text" for name in names)
     order_by = order.order_by(plan.keys, [f"r.{name}" for name in names])
     if not body:
@@ -109,6 +113,13 @@ def _walk(plan: Plan, names: Sequence[str], limit: int, after: Sequence[str | No
     return Fragment(text, (*columns.parameters, *where.parameters, *begin.parameters))
 
 
+def _batches(plan: Plan, names: Sequence[str], limit: int, after: Sequence[str | None] | None) -> Fragment:
+    """Along the same index, but what is asked of each patient is asked of many at once."""
+    assert plan.batched is not None
+    others = replace(plan, clauses=tuple(clause for clause in plan.clauses if clause is not plan.batched))
+    return batches.page(plan.batched, plan.policy, plan.keys, names, _where(others, hidden=True), limit, after)
+
+
 def _set(plan: Plan, names: Sequence[str], limit: int, after: Sequence[str | None] | None) -> Fragment:
     """All matches first, without a limit that would mislead the planner; then their order."""
     columns = _columns(plan, names)
@@ -124,7 +135,7 @@ def _set(plan: Plan, names: Sequence[str], limit: int, after: Sequence[str | Non
 
 def total(plan: Plan) -> Statement:
     """The number of matches."""
-    where = _where(plan, hidden=plan.leads in (CHART, SET))
+    where = _where(replace(plan, clauses=plan.counted), hidden=plan.leads in (CHART, SET))
     return f"SELECT count(*) FROM resource r WHERE {where.text}", where.parameters
 
 

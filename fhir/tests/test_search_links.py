@@ -9,12 +9,15 @@ from uuid import uuid4
 import pytest
 
 
-@pytest.fixture(params=["rare", "frequent"], autouse=True)
+@pytest.fixture(params=["rare", "frequent", "crowded"], autouse=True)
 def frequency(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each question is asked as if what it looks for were rare, and as if it were frequent."""
-    if request.param == "frequent":
+    """Each question is asked as if what it looks for were rare, frequent, or frequent and many in each chart."""
+    if request.param != "rare":
         monkeypatch.setattr("fhir.search.plan.FEW", -1.0)
         monkeypatch.setattr("fhir.search.plan.RARE", -1.0)
+        monkeypatch.setattr("fhir.search.costs.asking_is_cheaper", lambda *_arguments, **_options: True)
+        monkeypatch.setattr("fhir.search.costs._CROWDED", -1.0 if request.param == "crowded" else float("inf"))
+        monkeypatch.setattr("fhir.search.batches.SIZE", 2)
 
 
 @pytest.fixture
@@ -251,3 +254,82 @@ def test_words_of_narrative_and_content(api: Any) -> None:
     assert found(f"_text={word}b") == []
     assert found(f"_content={word}b") == [made]
     assert found(f"_content={word[:5]}%25{word[6:]}") == []
+
+
+@pytest.fixture
+def charts(api: Any) -> Any:
+    """Seven patients; those of even numbers have two Observations of one code and one of another."""
+    client = api(role="administrator")
+    mark = uuid4().hex[:10]
+    names: dict[str, int] = {}
+
+    def make(kind: str, **elements: Any) -> str:
+        answer = client.post(kind, {"resourceType": kind, **elements})
+        assert answer.status_code == 201, answer.content
+        return str(answer.json()["id"])
+
+    for number in range(7):
+        patient = make("Patient", gender="female" if number < 3 else "male", birthDate=f"19{80 - number}-01-01")
+        names[patient] = number
+        for code in ("x", "x", "y") if number % 2 == 0 else ("z",):
+            coding = {"coding": [{"system": mark, "code": code}]}
+            make("Observation", status="final", code=coding, subject={"reference": f"Patient/{patient}"})
+
+    def pages(query: str, asking: Any = client) -> list[list[int]]:
+        """The numbers of the patients, page by page; each page but the first leads back to the one before it."""
+        path, found = f"Patient?{query.replace('{mark}', mark)}", []
+        before: list[int] = []
+        while True:
+            answer = asking.get(path)
+            assert answer.status_code == 200, answer.content
+            bundle = answer.json()
+            found.append([names[entry["resource"]["id"]] for entry in bundle.get("entry", ())])
+            links = {link["relation"]: link["url"].partition("/fhir/R4/")[2] for link in bundle["link"]}
+            if before:
+                previous = asking.get(links["previous"]).json()
+                assert [names[entry["resource"]["id"]] for entry in previous["entry"]] == before
+            if "next" not in links:
+                return found
+            path, before = links["next"], found[-1]
+
+    return pages, {number: patient for patient, number in names.items()}, mark
+
+
+X = "_has:Observation:patient:code={mark}|x"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (X, [[6, 4, 2, 0]]),
+        (f"{X}&_count=3", [[6, 4, 2], [0]]),
+        (f"{X}&_count=2", [[6, 4], [2, 0]]),
+        (f"{X}&_count=1&_sort=_id", [[0], [2], [4], [6]]),
+        (f"{X}&_count=2&_sort=-_lastUpdated", [[6, 4], [2, 0]]),
+        (f"{X}&_count=3&_sort=birthdate", [[6, 4, 2], [0]]),
+        (f"{X}&gender=female", [[2, 0]]),
+        (f"{X}&gender:not=female&_count=1", [[6], [4]]),
+        (f"{X}&_has:Observation:patient:code={{mark}}|y&_count=3", [[6, 4, 2], [0]]),
+        (f"{X}&_has:Observation:patient:code={{mark}}|z", [[]]),
+        ("_has:Observation:patient:code={mark}|x,{mark}|z&_count=5", [[6, 5, 4, 3, 2], [1, 0]]),
+    ],
+)
+def test_patients_by_what_is_in_their_charts_page_by_page(charts: Any, query: str, expected: list[list[int]]) -> None:
+    pages, _patients, _mark = charts
+    assert pages(query) == expected
+
+
+@pytest.mark.parametrize(("query", "expected"), [(X, 4), (f"{X}&gender=female", 2), (f"{X}&gender:not=female", 2)])
+def test_patients_by_what_is_in_their_charts_are_counted(charts: Any, api: Any, query: str, expected: int) -> None:
+    _pages, _patients, mark = charts
+    client = api(role="administrator")
+    path = f"Patient?{query.replace('{mark}', mark)}"
+    for asked in ("_count=1&_total=accurate", "_summary=count", "_count=1&_total=estimate"):
+        assert client.get(f"{path}&{asked}").json()["total"] == expected
+
+
+def test_a_patient_finds_only_the_own_chart(charts: Any, api: Any) -> None:
+    pages, patients, _mark = charts
+    for number, expected in ((4, [[4]]), (3, [[]])):
+        asking = api(role="patient", fhir_user=f"Patient/{patients[number]}")
+        assert pages(X, asking) == expected

@@ -9,10 +9,14 @@ import pytest
 
 from accounts.scopes import Scope, scope_for
 from fhir import citus, database, ids
+from fhir.definitions.structure import TYPE_NUMBER
 from fhir.search import hashing, parse, plan, sql
 from fhir.search.clauses import Chart, ClinicalDate, Compartment, Terms, Types
 from fhir.search.links import Chain, Has
 from fhir.search.statistics import Statistics
+
+# Which form a statement has depends on the database.
+pytestmark = pytest.mark.usefixtures("database")
 
 BASE = "https://records.example/fhir/R4"
 ADMINISTRATOR = scope_for(user_id="1", username="a", role="administrator")
@@ -20,10 +24,19 @@ PATIENT = scope_for(user_id="2", username="p", role="patient", fhir_user="Patien
 FREQUENT = hashing.parameter_hash("Observation", "code") ^ hashing.any_system("frequent")
 STATISTICS = Statistics(rows=1e6, frequencies={FREQUENT: 0.1}, read_at=float("inf"))
 
+# 4,000 patients with 200 Observations and 4 Conditions each.
+HALF = hashing.parameter_hash("Patient", "gender") ^ hashing.any_system("female")
+SOME = hashing.parameter_hash("Observation", "code") ^ hashing.any_system("some")
+OFTEN = hashing.parameter_hash("Condition", "code") ^ hashing.any_system("often")
+TYPES = {TYPE_NUMBER["Patient"]: 0.004, TYPE_NUMBER["Observation"]: 0.8, TYPE_NUMBER["Condition"]: 0.016}
+CHARTS = Statistics(1e6, {HALF: 0.002, SOME: 0.01, OFTEN: 0.001}, TYPES, read_at=float("inf"))
 
-def made(resource_type: str, query: str, scope: Scope = ADMINISTRATOR, **more: Any) -> plan.Plan:
+
+def made(
+    resource_type: str, query: str, scope: Scope = ADMINISTRATOR, statistics: Statistics = STATISTICS, **more: Any
+) -> plan.Plan:
     request = parse.parse(resource_type, parse_qsl(query), scope, BASE)
-    return plan.make(request, scope, STATISTICS, **more)
+    return plan.make(request, scope, statistics, **more)
 
 
 def test_equal_searches_have_equal_plans() -> None:
@@ -96,6 +109,8 @@ def test_the_policy_is_on_every_alias() -> None:
         text, parameters = sql.page(found, 20)
         aliases = text.count("FROM resource ")
         assert list(parameters).count(ids.patient_hash("ana")) == aliases
+    text, parameters = sql.page(made("Patient", "_has:Observation:patient:code=some", PATIENT, CHARTS), 20)
+    assert list(parameters).count(ids.patient_hash("ana")) == text.count("FROM resource ") == 2
     assert policy not in made("Observation", "patient=ana", PATIENT).clauses  # the chart implies it
     assert policy in made("Observation", "patient=eva", PATIENT).clauses
 
@@ -119,6 +134,33 @@ def test_links_to_the_deciding_patient_compare_the_column() -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "leads", "asked", "at_once"),
+    [
+        ("_has:Observation:patient:code=some", plan.WALK, True, True),
+        ("_has:Observation:patient:code=some&gender=female", plan.WALK, True, True),
+        ("_has:Observation:patient:code=some&_sort=-_lastUpdated", plan.WALK, True, True),
+        ("_has:Observation:patient:code=some&name=x", plan.SET, True, False),  # the few who have that name
+        ("_has:Observation:patient:code=some&_sort=family", plan.SET, False, False),  # all matches are needed
+        ("_has:Observation:patient:code=rare", plan.SET, False, False),
+        ("_has:Condition:patient:code=often", plan.WALK, True, False),  # charts with few of them are read
+        ("_has:Condition:patient:code=often&gender=female", plan.WALK, True, False),
+        ("_has:Condition:patient:code=often&_count=1000", plan.SET, False, False),
+    ],
+)
+def test_the_cheaper_of_asking_patients_and_gathering(query: str, leads: str, asked: bool, at_once: bool) -> None:
+    found = made("Patient", query, statistics=CHARTS)
+    (has,) = (clause for clause in found.clauses if isinstance(clause, Has))
+    assert (found.leads, has.large, found.batched is not None) == (leads, asked, at_once)
+    assert found.generic == asked
+    assert ("WITH RECURSIVE" in sql.page(found, 20)[0]) == (at_once and not citus.distributed())
+
+
+def test_a_total_gathers_what_a_page_asks_of_patients() -> None:
+    found = made("Patient", "_has:Observation:patient:code=some", statistics=CHARTS)
+    assert [clause.large for clause in found.counted if isinstance(clause, Has)] == [False]
+
+
+@pytest.mark.parametrize(
     ("resource_type", "query"),
     [
         ("Patient", "name=a&birthdate=ge1980&gender:not=male&_sort=-family,birthdate"),
@@ -132,14 +174,7 @@ def test_links_to_the_deciding_patient_compare_the_column() -> None:
         ("Patient", "_filter=name%20co%20ana%20and%20not%20(birthdate%20po%201980%20or%20gender%20eq%20male)"),
     ],
 )
-def test_every_kind_of_clause_is_sql_that_postgresql_plans(
-    database_of_tests: None, resource_type: str, query: str
-) -> None:
+def test_every_kind_of_clause_is_sql_that_postgresql_plans(resource_type: str, query: str) -> None:
     found = made(resource_type, query)
     for text, parameters in (sql.page(found, 20), sql.total(found), sql.bounded_total(found, 100)):
         assert database.fetch(f"EXPLAIN {text}", parameters)
-
-
-@pytest.fixture
-def database_of_tests(database: None) -> None:
-    return database
