@@ -1,4 +1,4 @@
-"""python -m bench [--interactions | --search [--only WORD]] [--quick] [--patients 250,1000] [--keep].
+"""python -m bench [--interactions | --search [--only WORD] | --layouts | --tasks] [--quick] …
 
 docs/performance.md says how to read what it writes.
 """
@@ -9,7 +9,7 @@ import argparse
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from . import environment, report
 from .environment import Cluster
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
+DISTRIBUTION = Path(__file__).parent.parent / "docs" / "distribution.md"
 WAL_REQUESTS = 200
 REQUESTS = 20  # for a query and a database in a round of searches
 INTERACTIONS, SEARCHES = "What a request costs", "What a search costs"
+LAYOUTS = "What a question costs on one node and on several"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         environment.forget()
         return 0
     started = time.monotonic()
+    if options.layouts or options.tasks:
+        _layouts(options)
+        say(f"{time.monotonic() - started:.0f} s")
+        return 0
     with environment.postgres(kept=options.keep) as cluster:
         if not options.search:
             _told(options, INTERACTIONS, _interactions(cluster.pid, options))
@@ -43,10 +49,17 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one small round; nothing is written")
     parser.add_argument("--interactions", action="store_true", help="only read, create, update, transaction …")
     parser.add_argument("--search", action="store_true", help="only searches, while the number of patients grows")
+    parser.add_argument("--layouts", action="store_true", help="only plain PostgreSQL, one node, coordinator + workers")
+    parser.add_argument(
+        "--tasks", action="store_true", help="only count the tasks on a cluster, for docs/distribution.md"
+    )
+    parser.add_argument(
+        "--shards", type=_numbers, default=[8], help="layouts: numbers of shards of 1+2, the first for all"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--charts", type=int, default=40, help="interactions: charts of 100 resources to begin with")
     parser.add_argument("--clients", type=_numbers, default=[1, 4, 16], help="interactions: 1,4,16")
-    parser.add_argument("--patients", type=_numbers, default=[250, 1000, 4000], help="search: 250,1000,4000")
+    parser.add_argument("--patients", type=_numbers, default=[], help="search: 250,1000,4000; layouts: 200")
     parser.add_argument("--only", action="append", default=[], help="search: queries with this in their names; no file")
     parser.add_argument("--keep", action="store_true", help="keep the databases in var/bench, and use kept ones")
     parser.add_argument("--forget", action="store_true", help="only remove what --keep has kept")
@@ -56,6 +69,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.quick:
         options.rounds, options.charts, options.clients, options.patients = 1, 4, [1, 4], [3, 6]
         options.no_file = True
+        if options.layouts:
+            options.patients = [20]
+    if not options.patients:
+        options.patients = [200] if options.layouts else [250, 1000, 4000]
     return options
 
 
@@ -111,7 +128,35 @@ def _interactions(postgres_pid: int, options: argparse.Namespace) -> str:
         "Disk, right after the transactions that made the charts": report.disk(sizes, resources, body_bytes),
         "WAL": report.table(("bytes a resource", "WAL"), [[name, f"{value:,.0f}"] for name, value in wal.items()]),
     }
-    return _document(storage.server_version(), options, sections)
+    return _introduced(storage.server_version(), options, sections)
+
+
+def _layouts(options: argparse.Namespace) -> None:
+    """Counts the tasks, measures unless only they are asked for, and writes both documents."""
+    from . import layout_report, layout_servers, layouts, shapes
+
+    names = [layout_report.CLUSTER] if options.tasks else [*layout_servers.VARIABLES]
+    with layout_servers.servers(names, options.shards) as servers:
+        cluster = next(server for server in servers if server.name == layout_report.CLUSTER)
+        counts = layouts.counted(cluster, shapes.COUNTED, say)
+        if options.tasks:
+            print(layout_report.shape_table(counts))
+            _document(options, lambda text: layout_report.with_counts(text, counts))
+            return
+        cells, facts = layouts.timed(servers, options.patients[0], options.rounds, say)
+    figures = layout_report.Figures(cells, facts, counts)
+    machine = report.machine(facts[layout_report.PLAIN].settings["server_version"].split()[0])
+    introduction = layout_report.introduction(figures, machine, options.rounds, options.patients[0])
+    parts = [introduction, *(f"## {title}\n\n{body}" for title, body in layout_report.sections(figures).items())]
+    _told(options, LAYOUTS, "\n\n".join(parts))
+    made = layout_report.shape_table(counts, figures)
+    _document(options, lambda text: layout_report.documented(text, made))
+
+
+def _document(options: argparse.Namespace, change: Callable[[str], str]) -> None:
+    """docs/distribution.md with its table brought up to date."""
+    if not options.no_file:
+        DISTRIBUTION.write_text(change(DISTRIBUTION.read_text("utf-8")), "utf-8")
 
 
 def _searches(cluster: Cluster, options: argparse.Namespace) -> str:
@@ -141,7 +186,7 @@ def _stages(charts: Any) -> dict[str, float]:
     return stages.of_writes(resources, charts.context)
 
 
-def _document(postgres_version: str, options: argparse.Namespace, sections: dict[str, str]) -> str:
+def _introduced(postgres_version: str, options: argparse.Namespace, sections: dict[str, str]) -> str:
     introduction = (
         "Written by `make bench`; docs/performance.md says how to read it and what was tried.\n\n"
         f"{report.machine(postgres_version)}\n\n"

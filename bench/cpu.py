@@ -15,13 +15,14 @@ def _children() -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for entry in os.listdir(_PROC):
         if entry.isdigit():
-            parent = _parent(int(entry))
-            if parent is not None:
-                found.setdefault(parent, []).append(int(entry))
+            above = parent(int(entry))
+            if above is not None:
+                found.setdefault(above, []).append(int(entry))
     return found
 
 
-def _parent(pid: int) -> int | None:
+def parent(pid: int) -> int | None:
+    """The process id of its parent; None for a process that has ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # read for every process of the machine
             return int(file.read().rpartition(b")")[2].split()[1])

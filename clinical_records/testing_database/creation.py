@@ -6,6 +6,7 @@ PostgreSQL, and its tests would prove nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import psycopg
@@ -32,6 +33,26 @@ class DatabaseCreation(creation.DatabaseCreation):
         """Looks for the cluster while the settings still name its database."""
         self.nodes = self._find_nodes()
         return super().create_test_db(*args, **kwargs)
+
+    def make(self, name: str) -> None:
+        """A new, empty database of that name, instead of one that may be there; the settings name another one."""
+        self.nodes = self._find_nodes()
+        self._drop(name)
+        with self._connect(None, "postgres") as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        if self.nodes:
+            self._make_cluster(name)
+
+    def drop(self, name: str) -> None:
+        """Drops what `make` made."""
+        self.connection.close()
+        self._drop(name)
+
+    def sessions(self) -> Iterator[psycopg.Connection[Any]]:
+        """A session with every server, the coordinator first; each is open until the next one is asked for."""
+        for node in (None, *self._workers()):
+            with self._connect(node, "postgres") as connection:
+                yield connection
 
     def _execute_create_test_db(self, cursor: Any, parameters: dict[str, str], keepdb: bool = False) -> None:
         name = parameters["dbname"].strip('"')

@@ -315,7 +315,9 @@ def _store(plan: Plan, transaction: database.Transaction) -> None:
     """Sends everything and commits; reads of the bundle see what it wrote, and are part of it."""
     writes = [step.write for step in plan.writing if step.write is not None]
     rows: list[recorder.Row] = [_audit(step, plan.context) for step in plan.writing]
-    rows.append(plan.context.audit("transaction", bucket=None, status=200, at=store.now()))
+    # Beside the first resource: what is about one patient stays in one shard.
+    bucket = writes[0].bucket if writes else None
+    rows.append(plan.context.audit("transaction", bucket=bucket, status=200, at=store.now()))
     statements = store_many.statements(writes, rows)
     reading = [step for step in plan.steps if not step.entry.writes]
     if not reading:

@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 
 from bench import __main__ as command
-from bench import client, cpu, population, queries, report, sampling
+from bench import client, cpu, layout_report, population, queries, report, sampling, shapes
 from fhir import ids
 
 LINES = ("read", "create", "update", "search", "transaction")
@@ -132,3 +132,42 @@ def test_cpu_time_of_a_thread_is_seen() -> None:
 def test_tables_are_markdown() -> None:
     made = report.table(("name", "value"), [["a", "1"], ["longer", "22"]])
     assert made.splitlines() == ["| name   | value |", "| ------ | ----: |", "| a      |     1 |", "| longer |    22 |"]
+
+
+def test_tasks_are_told_by_shards() -> None:
+    def count(*trips: tuple[int, ...], shards: int = 1) -> shapes.Count:
+        return shapes.Count(trips, shards, 8, 0)
+
+    assert (count((1,), (1, 1)).statements, count((1,), (1, 1)).tasks) == ("1+2", "3")
+    assert count((8, 1), shards=8).tasks == "all + 1"
+    assert count((19, 1), (8,), shards=8).tasks == "3 × all + 4"
+    assert count((8,), shards=8).tasks == count((8,), shards=8).reached == "all"
+    assert count((2,), shards=2).reached == "2"
+
+
+def test_the_table_of_shapes_is_renewed_and_measured_figures_stay() -> None:
+    counts = {shape.name: shapes.Count(((1,), (1,)), 1, 8, 2) for shape in shapes.SHAPES}
+    text = f"before\n{layout_report.BEGIN}\n{layout_report.END}\nafter"
+    first = layout_report.with_counts(text, counts)
+    assert first.startswith("before\n") and first.endswith("\nafter")
+    assert layout_report.differences(first, counts) == []
+    measured = first.replace("| shards |", "| shards | plain ms |").replace("|      1 |", "|      1 | 7.25 |")
+    changed = {**counts, "read": shapes.Count(((8,), (1,)), 8, 8, 9)}
+    (difference,) = layout_report.differences(measured, changed)
+    assert difference.startswith("read: ")
+    again = layout_report.documented_rows(layout_report.with_counts(measured, changed))
+    assert again["read"][2:] == ["1+1", "all + 1", "all", "7.25"]
+    assert again["vread"][2:] == ["1+1", "2", "1", "7.25"]
+
+
+def test_charts_that_are_read_and_charts_that_are_written_to_are_apart() -> None:
+    hand = shapes.Hand(6)
+    written = {shapes.chart(index)[0]["id"] for index in range(1, 6, 2)}
+    for _number in range(20):
+        assert hand.read()["id"] not in written
+        assert {patient["id"] for patient in (hand.written(), *hand.apart(3))} <= written
+    deleted = [hand.to_delete()["id"] for _number in range(12)]
+    assert len(set(deleted)) == 12
+    assert not {hand.to_update()["id"] for _number in range(12)} & set(deleted)
+    for shape in shapes.SHAPES:
+        assert shape.ask(hand).url.startswith(shapes.BASE)

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.db import connection
 
-from clinical_records.testing import ApiClient
+from bench import layouts, shapes
+from bench.tasks import sent
+from clinical_records.testing import ApiClient, database_environment
 from fhir import citus
 from fhir.search import custom
 
 pytestmark = pytest.mark.citus
-
-_SHARD = re.compile(r"_(\d{6,})\b")
-
-
-class Tasks:
-    """What was sent: the commands, and which shards they name, each as the number of its place in the hash space."""
-
-    def __init__(self) -> None:
-        self.commands: list[str] = []
-
-    def shards(self) -> set[str]:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT shardid::text, shardminvalue FROM pg_dist_shard")
-            places = dict(cursor.fetchall())
-        return {places[number] for command in self.commands for number in _SHARD.findall(command) if number in places}
 
 
 @pytest.fixture
@@ -42,30 +27,6 @@ def client(api: Callable[..., ApiClient], monkeypatch: pytest.MonkeyPatch) -> Ap
     monkeypatch.setattr(custom, "_watched_until", 0.0)
     custom.refresh(now=True)
     return api()
-
-
-@contextmanager
-def sent() -> Iterator[Tasks]:
-    """The commands of the block; Citus tells them to the client as notices."""
-    tasks = Tasks()
-
-    def note(diagnostic: Any) -> None:
-        text = diagnostic.message_primary or ""
-        if text.startswith(("issuing ", "executing the command locally: ")):
-            tasks.commands.append(text)
-
-    connection.ensure_connection()
-    raw = connection.connection
-    names = ("client_min_messages", "citus.log_remote_commands", "citus.log_local_commands")
-    for name, value in zip(names, ("log", "on", "on"), strict=True):
-        raw.execute(f"SET {name} = {value}")
-    raw.add_notice_handler(note)
-    try:
-        yield tasks
-    finally:
-        raw.remove_notice_handler(note)
-        for name in names:
-            raw.execute(f"RESET {name}")
 
 
 def patient(**more: Any) -> dict[str, Any]:
@@ -153,3 +114,31 @@ def test_questions_to_a_chart(client: ApiClient, question: str) -> None:
     for _number in range(3):
         made(client, observation(subject))
     one_shard(lambda: client.get(question.format(subject)), 200)
+
+
+@pytest.fixture(scope="module")
+def counts(django_db_setup: None, django_db_blocker: Any) -> dict[str, shapes.Count]:
+    """What every shape of question sends, in a database of its own with eight shards: on few, all may be some."""
+    with django_db_blocker.unblock():
+        if not citus.has_citus(connection):
+            pytest.skip("the database has no Citus extension (set DATABASE_URL to that of a coordinator)")
+        url = database_environment()["DATABASE_URL"]
+    return layouts.counted(layouts.Server("cluster", url), shapes.COUNTED, lambda _text: None)
+
+
+def of_kind(*kinds: str) -> list[str]:
+    return [shape.name for shape in shapes.SHAPES if shape.kind in kinds]
+
+
+@pytest.mark.parametrize("name", of_kind(shapes.READ, shapes.WRITE))
+def test_a_read_and_a_write_stay_in_one_shard(counts: dict[str, shapes.Count], name: str) -> None:
+    assert counts[name].shards == 1, counts[name]
+
+
+ONE_TASK = (*of_kind(shapes.READ), "chart search", "chart search, total", "chart search, dates", "$lastn")
+
+
+@pytest.mark.parametrize("name", ONE_TASK)
+def test_a_question_to_a_chart_is_one_task(counts: dict[str, shapes.Count], name: str) -> None:
+    """Each of its statements, that is, the audit row's among them."""
+    assert {task for trip in counts[name].trips for task in trip} == {1}, counts[name]
