@@ -111,7 +111,8 @@ class Not:
     def sql(self, alias: Alias) -> Fragment:
         # No index finds what does not meet a condition.
         inner = self.clause.sql(replace(alias, hidden=True))
-        return Fragment(f"NOT ({inner.text})", inner.parameters)
+        # A chain that leads nowhere is null in SQL.
+        return Fragment(f"({inner.text}) IS NOT TRUE", inner.parameters)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
 
-# For dates: %(lo)s and %(hi)s are the interval asked for; for `ap` it has been widened.
+# For dates: %(lo)s and %(hi)s are the interval asked for; for `ap` it has been widened. `co` is of `_filter` only.
 _DATE = {
     "eq": ("$x.lo >= {} AND $x.hi <= {}", ("lo", "hi")),
     "ne": ("($x.lo < {} OR $x.hi > {})", ("lo", "hi")),
@@ -22,6 +22,7 @@ _DATE = {
     "sa": ("$x.lo >= {}", ("hi",)),
     "eb": ("$x.hi <= {}", ("lo",)),
     "ap": ("$x.lo < {} AND $x.hi > {}", ("hi", "lo")),
+    "co": ("$x.lo <= {} AND $x.hi >= {}", ("lo", "hi")),
 }
 # For numbers: the interval of the precision counts for eq and ne only; the others look at the value itself.
 _NUMBER = {
@@ -46,6 +47,7 @@ _INSTANT = {
     "sa": ("{c} >= {}", ("hi",)),
     "eb": ("{c} < {}", ("lo",)),
     "ap": ("({c} >= {} AND {c} < {})", ("lo", "hi")),
+    "co": ("({c} <= {} AND {c} + interval '1 millisecond' >= {})", ("lo", "hi")),
 }
 
 

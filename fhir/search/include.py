@@ -26,7 +26,8 @@ from .parameters import reference
 from .plan import policy_of
 from .request import Include
 
-# `:iterate` ends here at the latest; https://hl7.org/fhir/R4/search.html#include leaves the bound to the server.
+# How often `:iterate` goes on; https://hl7.org/fhir/R4/search.html#include leaves the bound to the server. What lies
+# further is refused: a part would look like all.
 ROUNDS = 10
 # What the includes of one page add at most, and references that are followed at once.
 MOST = 10_000
@@ -48,12 +49,15 @@ def included(matches: Sequence[Found], asked: Sequence[Include], scope: Scope, b
     """The resources that the includes of a search add to its matches, each once. Raises InvalidRequest."""
     walk = _Walk(scope, base_url, {(kind, rid) for kind, rid, _body in matches})
     sources = list(matches)
-    for number in range(ROUNDS):
+    for number in range(ROUNDS + 1):
         wanted = [include for include in asked if number == 0 or include.iterate]
         if not sources or not wanted:
-            break
+            return walk.found
         sources = _round(walk, sources, wanted)
         walk.found += sources
+    if sources:
+        text = _("The includes go on after %(limit)d rounds of “:iterate”: name fewer references.")
+        raise InvalidRequest(lazy_text(text, limit=ROUNDS), code="too-costly", expression="_include")
     return walk.found
 
 

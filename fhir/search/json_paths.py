@@ -34,15 +34,21 @@ class NotAPath(ValueError):
 
 def of_branch(branch: Branch, resource_type: str, part: str | None = None) -> list[str]:
     """The paths of what is compared of the values of a branch, or of a composite's `part` there. Raises NotAPath."""
-    places = _places(branch.node, [("$", resource_type)])
-    if branch.target is not None:
-        places = [(f"{path} ? ({_refers_to(branch.target)})", fhir_type) for path, fhir_type in places]
+    places = values(branch, resource_type)
     if part is not None:
         places = _places(parse(part), places)
     found: dict[str, None] = {}
     for path, fhir_type in places:
         found.update(dict.fromkeys(f"lax {path}{end}" for end in _ends(fhir_type)))
     return list(found)
+
+
+def values(branch: Branch, resource_type: str) -> list[Place]:
+    """Where the values of a branch lie, and their FHIR types. Raises NotAPath."""
+    places = _places(branch.node, [("$", resource_type)])
+    if branch.target is not None:
+        places = [(f"{path} ? ({_refers_to(branch.target)})", fhir_type) for path, fhir_type in places]
+    return places
 
 
 def _refers_to(target: str) -> str:

@@ -35,6 +35,7 @@ _DATE: dict[str, Callable[[_Ends], bool]] = {
     "sa": lambda e: e[0] >= e[3],
     "eb": lambda e: e[1] <= e[2],
     "ap": lambda e: e[0] < e[3] and e[1] > e[2],
+    "co": lambda e: e[0] <= e[2] and e[1] >= e[3],
 }
 _NUMBER: dict[str, Callable[[_Ends], bool]] = {
     "eq": lambda e: e[0] >= e[2] and e[1] < e[3],

@@ -80,6 +80,42 @@ class Strings:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparedStrings:
+    """With a text in the rows of these parameters that is not `value` ("ne"), or begins after or before it does.
+
+    Only the first characters are compared (https://hl7.org/fhir/R4/search_filter.html#ops). No index leads here.
+    """
+
+    params: tuple[int, ...]
+    operator: str
+    value: str
+    code: str = field(default="", compare=False)
+
+    def sql(self, alias: Alias) -> Fragment:
+        if self.operator == "ne":
+            test = Fragment("$x.value <> %s", (self.value,))
+        else:
+            sign = {"gt": ">", "lt": "<", "ge": ">=", "le": "<="}[self.operator]
+            test = Fragment(f'left($x.value, 1) COLLATE "C" {sign} %s', (self.value[:1],))
+        return _row_exists(alias, "string_index", joined([_of_parameters(self.params), test], "AND"))
+
+
+@dataclass(frozen=True, slots=True)
+class UnequalValues:
+    """With a value in its content, at one of the places, that fails the test: (path, test), both SQL/JSON paths."""
+
+    places: tuple[tuple[str, str], ...]
+    code: str = field(default="", compare=False)
+
+    def sql(self, alias: Alias) -> Fragment:
+        one = (
+            "EXISTS (SELECT FROM jsonb_path_query($x.body::jsonb, %s::jsonpath) v(v)"
+            " WHERE NOT jsonb_path_exists(v.v, %s::jsonpath))"
+        )
+        return _row_exists(alias, "content", joined([Fragment(one, place) for place in self.places], "OR"))
+
+
+@dataclass(frozen=True, slots=True)
 class Words:
     """With all words of one of the alternatives in its content, or in its narrative (`element` "text").
 
@@ -92,17 +128,34 @@ class Words:
     def sql(self, alias: Alias) -> Fragment:
         if not self.alternatives:
             return FALSE
-        text = "$x.body" if self.element is None else "($x.body::jsonb #>> '{text,div}')"
-        found = [
-            joined([Fragment(f"{text} ILIKE %s", (f"%{self._pattern(word)}%",)) for word in words], "AND")
-            for words in self.alternatives
-        ]
+        test = self._told if self.element else self._written
+        found = [joined([test(word) for word in words], "AND") for words in self.alternatives]
         return _row_exists(alias, "content", joined(found, "OR"))
 
-    def _pattern(self, word: str) -> str:
-        """As it stands in the JSON text, and without what LIKE reads as wildcards."""
-        written = json.dumps(word).decode()[1:-1] if self.element is None else word
-        return re.sub(r"([\\%_])", r"\\\1", written)
+    def _told(self, word: str) -> Fragment:
+        """In the narrative, not in its markup."""
+        text = _without_markup("($x.body::jsonb #>> '{text,div}')")
+        return Fragment(f"{text} ILIKE %s", (f"%{_literal(word)}%",))
+
+    def _written(self, word: str) -> Fragment:
+        """In a value, not in the name of an element: the whole text is looked at first, it is cheaper."""
+        text = "(v.v #>> '{}')"
+        value = f"CASE WHEN {text} LIKE '<div%%' THEN {_without_markup(text)} ELSE {text} END"
+        condition = (
+            "($x.body ILIKE %s AND EXISTS (SELECT FROM jsonb_path_query($x.body::jsonb, 'strict $.**') v(v)"
+            f" WHERE jsonb_typeof(v.v) IN ('string', 'number') AND {value} ILIKE %s))"
+        )
+        as_json = json.dumps(word).decode()[1:-1]
+        return Fragment(condition, (f"%{_literal(as_json)}%", f"%{_literal(word)}%"))
+
+
+def _without_markup(text: str) -> str:
+    return f"regexp_replace({text}, '<[^>]*>', ' ', 'g')"
+
+
+def _literal(word: str) -> str:
+    """A word without what LIKE reads as wildcards."""
+    return re.sub(r"([\\%_])", r"\\\1", word)
 
 
 @dataclass(frozen=True, slots=True)

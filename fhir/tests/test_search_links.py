@@ -117,7 +117,9 @@ def test_includes_come_once_and_only_as_asked(net: Any, path: str, expected: set
     [
         ("gender eq female", {"ana", "eva"}),
         ("birthdate lt 1980", {"ana"}),
-        ("birthdate lt 1980 or birthdate gt 1980 and family sw bello", {"ana", "eva"}),
+        # From left to right: R4 gives `and` no precedence over `or`.
+        ("birthdate lt 1980 or birthdate gt 1980 and family sw bello", {"eva"}),
+        ("birthdate lt 1980 or (birthdate gt 1980 and family sw bello)", {"ana", "eva"}),
         ("(birthdate lt 1980 or birthdate gt 1980) and family co bello", {"eva"}),
         ("not (birthdate lt 1980)", {"eva"}),
         ('family eq "ALBA{mark}"', {"ana"}),

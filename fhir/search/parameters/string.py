@@ -9,7 +9,7 @@ from typing import Any
 from fhir.search.catalogue import Parameter
 from fhir.search.clauses import Clause, Nothing
 from fhir.search.hashing import parameter_number
-from fhir.search.rows import Strings
+from fhir.search.rows import ComparedStrings, Strings
 
 from .text import bad_modifier
 
@@ -81,3 +81,13 @@ def clause(numbers: tuple[int, ...], operator: str, values: list[str], code: str
     """Any of the texts in any of the parameters. A text of signs only is found nowhere."""
     asked = tuple((fold(value), value) for value in values if fold(value) or operator == "exact")
     return Strings(numbers, operator, asked, code) if asked else Nothing()
+
+
+# Of `_filter`: another text; one whose first character comes later or earlier by its code point.
+COMPARISONS = ("ne", "gt", "lt", "ge", "le")
+
+
+def compared(parameter: Parameter, operator: str, value: str) -> Clause:
+    """With a text that compares so (https://hl7.org/fhir/R4/search_filter.html#ops)."""
+    numbers = tuple(parameter_number(parameter.resource_type, code) for code in parameter.stored_as)
+    return ComparedStrings(numbers, operator, fold(value), parameter.code)

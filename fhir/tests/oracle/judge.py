@@ -11,6 +11,7 @@ from .parameters import COMPARTMENT, PARAMETERS, SYSTEMS, Parameter
 from .values import Value, items, plain, split
 
 Resource = dict[str, Any]
+SPECIAL = ("_filter", "_list", "_text", "_content")
 PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
 
 
@@ -32,7 +33,7 @@ class World:
     def is_about(self, resource: Resource, patient: Resource) -> bool:
         kind = resource["resourceType"]
         parameters = [PARAMETERS[kind][code] for code in COMPARTMENT.get(kind, ())]
-        return resource is patient or any(_points_to(self, v, patient) for p in parameters for v in p.values(resource))
+        return resource is patient or any(points_to(self, v, patient) for p in parameters for v in p.values(resource))
 
 
 def judge(world: World, types: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[Resource]:
@@ -48,6 +49,10 @@ def holds(world: World, resource: Resource, name: str, value: str) -> bool:
     """One `name=value` of a query: `_has`, a chain, or a parameter with or without a modifier."""
     if name.startswith("_has:"):
         return _has(world, resource, name, value)
+    if name in SPECIAL:
+        from . import special
+
+        return special.holds(world, resource, name, value)
     head, dot, rest = name.partition(".")
     code, _colon, modifier = head.partition(":")
     parameter = PARAMETERS[resource["resourceType"]][code]
@@ -59,12 +64,12 @@ def holds(world: World, resource: Resource, name: str, value: str) -> bool:
 def _plain(world: World, parameter: Parameter, resource: Resource, modifier: str | None, value: str) -> bool:
     """Any of the alternatives between commas; `:not`, `:not-in` are the opposite of all that (#token); `:missing`."""
     if modifier == "missing":
-        return _present(parameter, resource) == (value == "false")
+        return present(parameter, resource) == (value == "false")
     if modifier in ("not", "not-in"):
         return not _plain(world, parameter, resource, {"not": None, "not-in": "in"}[modifier], value)
     alternatives = split(value, ",")
     if parameter.type == "composite":
-        return any(_composite(world, parameter, resource, alternative) for alternative in alternatives)
+        return any(composite(world, parameter, resource, alternative) for alternative in alternatives)
     return any(
         value_matches(world, parameter, stored, modifier, alternative)
         for stored in parameter.values(resource)
@@ -72,7 +77,7 @@ def _plain(world: World, parameter: Parameter, resource: Resource, modifier: str
     )
 
 
-def _present(parameter: Parameter, resource: Resource) -> bool:
+def present(parameter: Parameter, resource: Resource) -> bool:
     if parameter.type == "composite":
         return any(all(parts) for parts in parameter.pairs(resource))
     return bool(parameter.values(resource))
@@ -91,6 +96,10 @@ def value_matches(world: World, parameter: Parameter, stored: Value, modifier: s
         return references.uri_matches(stored, modifier, plain(asked))
     if kind == "string":
         return texts.matches(stored, modifier, plain(asked))
+    if kind == "special":
+        from . import special
+
+        return special.near(stored, asked)
     return part_matches(world, kind, stored, asked)
 
 
@@ -118,7 +127,7 @@ def part_matches(world: World, kind: str, stored: Value, asked: str) -> bool:
     return numbers.quantity_matches(stored, prefix, text)
 
 
-def _composite(world: World, parameter: Parameter, resource: Resource, asked: str) -> bool:
+def composite(world: World, parameter: Parameter, resource: Resource, asked: str) -> bool:
     """`first$second`, both true of one repetition (https://hl7.org/fhir/R4/search.html#composite)."""
     wanted = split(asked, "$")
     return any(
@@ -135,9 +144,9 @@ def _chain(world: World, values: list[Value], modifier: str | None, rest: str, v
     code = rest.partition(".")[0].partition(":")[0]
     for other in world.resources:
         known = PARAMETERS[other["resourceType"]]
-        if modifier not in (None, other["resourceType"]) or not (code in known or code == "_has"):
+        if modifier not in (None, other["resourceType"]) or not (code in known or code in ("_has", *SPECIAL)):
             continue
-        if any(_points_to(world, stored, other) for stored in values) and holds(world, other, rest, value):
+        if any(points_to(world, stored, other) for stored in values) and holds(world, other, rest, value):
             return True
     return False
 
@@ -146,13 +155,13 @@ def _has(world: World, resource: Resource, name: str, value: str) -> bool:
     """`_has:Observation:patient:code=x`: some Observation with that code refers here by `patient` (#has)."""
     _word, source, link, rest = name.split(":", 3)
     return any(
-        any(_points_to(world, stored, resource) for stored in PARAMETERS[source][link].values(other))
+        any(points_to(world, stored, resource) for stored in PARAMETERS[source][link].values(other))
         and holds(world, other, rest, value)
         for other in world.of_type(source)
     )
 
 
-def _points_to(world: World, stored: Value, other: Resource) -> bool:
+def points_to(world: World, stored: Value, other: Resource) -> bool:
     if stored.type != "Reference" or "reference" not in stored.value:
         return False
     found = references.local(stored.value["reference"], world.base_url)

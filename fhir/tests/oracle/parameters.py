@@ -299,6 +299,7 @@ status token status:code
 endpoint reference endpoint:Reference
 identifier token identifier:Identifier
 name string name:string alias:string
+near special position:Position
 operational-status token operationalStatus:Coding
 organization reference managingOrganization:Reference
 partof reference partOf:Reference
@@ -354,6 +355,18 @@ type token type:code
 value token characteristic.valueCodeableConcept:CodeableConcept characteristic.valueBoolean:boolean
 characteristic-value composite characteristic code:token:CodeableConcept \
 valueCodeableConcept:token:CodeableConcept|valueBoolean:token:boolean
+""",
+    "List": SUBJECT
+    + """
+code token code:CodeableConcept
+date date date:dateTime
+empty-reason token emptyReason:CodeableConcept
+encounter reference encounter:Reference
+item reference entry.item:Reference
+notes string note.text:string
+source reference source:Reference
+status token status:code
+title string title:string
 """,
     "PractitionerRole": TELECOM
     + """
@@ -436,6 +449,7 @@ SYSTEMS = {
     ("DiagnosticReport", "status"): "http://hl7.org/fhir/diagnostic-report-status",
     ("ServiceRequest", "priority"): "http://hl7.org/fhir/request-priority",
     ("Location", "status"): "http://hl7.org/fhir/location-status",
+    ("List", "status"): "http://hl7.org/fhir/list-status",
     ("ValueSet", "status"): "http://hl7.org/fhir/publication-status",
     ("Group", "type"): "http://hl7.org/fhir/group-type",
     ("Appointment", "part-status"): "http://hl7.org/fhir/participationstatus",
@@ -452,6 +466,7 @@ COMPARTMENT = {
     "Encounter": ("patient",),
     "Group": ("member",),
     "Immunization": ("patient",),
+    "List": ("subject", "source"),
     "MedicationRequest": ("subject",),
     "Observation": ("subject", "performer"),
     "Patient": (),

@@ -54,3 +54,13 @@ ADDRESSES = (
     "urn:uuid:c757873d-ec9a-4326-a141-556f43239520", "http://acme.example/p,q", "http://acme.example/x$y",
 )  # fmt: skip
 VERSIONS = ("", "", "|1", "|1.2", "|2")
+# Latitude and longitude: near each other, across the antimeridian, at a pole.
+PLACES = tuple(
+    (Decimal(latitude), Decimal(longitude))
+    for latitude, longitude in (
+        ("4.6097", "-74.0817"), ("4.6533", "-74.0836"), ("4.7110", "-74.0721"), ("6.2442", "-75.5812"),
+        ("-17.7134", "178.0650"), ("-17.7", "-179.9"), ("-17.7", "179.9"), ("90", "0"), ("89.9", "100"), ("0", "0"),
+        ("51.5074", "-0.1278"), ("51.5074", "0.1278"),
+    )
+)  # fmt: skip
+WORDS = ("Pulso", "estable", "fiebre", "100%", "a_b", "Dolor", "dolores", "div", "rate", "x-ray", "H2O", "final")

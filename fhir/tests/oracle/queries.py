@@ -9,7 +9,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from random import Random
 from typing import Any
 
-from . import codes, dates, pools, references, texts, tokens
+from . import codes, dates, pools, references, special, texts, tokens
+from .filter_queries import FilterAsker
 from .judge import PREFIXES, Resource
 from .parameters import COMPARTMENT, PARAMETERS, SYSTEMS, Parameter
 from .values import Value, escaped, walk
@@ -17,7 +18,7 @@ from .values import Value, escaped, walk
 Pair = tuple[str, str]
 Link = tuple[Resource, Parameter, Resource]
 # Elements that may refer to anything: a chain has to name the type (docs/search.md: a bound on the types of a link).
-ANY = ("focus", "evidence-detail", "supporting-info", "service", "performer", "activity-reference", "member")
+ANY = ("focus", "evidence-detail", "supporting-info", "service", "performer", "activity-reference", "member", "item")
 CODED = ("CodeableConcept", "Coding", "Identifier")
 
 
@@ -30,6 +31,7 @@ class Query:
     sort: str = ""
     patient: str | None = None
     post: bool = False
+    includes: tuple[Pair, ...] = ()
 
 
 def _alike(one: Parameter, other: Parameter) -> bool:
@@ -46,6 +48,7 @@ class Asker:
         for resource in resources:
             self.of_type.setdefault(resource["resourceType"], []).append(resource)
         self.links = self._links()
+        self.filters = FilterAsker(self)
 
     def query(self) -> Query:
         """One to three parameters, sometimes with a chain or `_has` among them, sometimes with an order."""
@@ -54,13 +57,16 @@ class Asker:
         if dice < 0.05:
             return self.of_several_types()
         resource_type, first = self.has() if dice < 0.15 else self.chain() if dice < 0.3 else self.of_a_type()
+        if r.random() < 0.16:
+            first = self.special_rule(resource_type)
         more = [self.parameter(resource_type) for _ in range(r.choice((0, 0, 0, 1, 1, 2)))]
         pairs = tuple(r.sample([first, *more], len(more) + 1))
         sort = self.sort(resource_type) if r.random() < 0.2 else ""
         patient = r.choice(self.of_type["Patient"])["id"] if r.random() < 0.1 else None
         if resource_type == "Patient" or resource_type not in COMPARTMENT:
             patient = None
-        return Query((resource_type,), pairs, sort, patient, r.random() < 0.1)
+        includes = self.includes(resource_type) if r.random() < 0.15 else ()
+        return Query((resource_type,), pairs, sort, patient, r.random() < 0.1, includes)
 
     def of_several_types(self) -> Query:
         """A search of the system by parameters that all its types have, with one meaning or with several."""
@@ -75,7 +81,7 @@ class Asker:
         return resource_type, self.parameter(resource_type)
 
     def sort(self, resource_type: str) -> str:
-        known = [p.code for p in PARAMETERS[resource_type].values() if p.type != "composite"]
+        known = [p.code for p in PARAMETERS[resource_type].values() if p.type not in ("composite", "special")]
         chosen = self.random.sample(known, self.random.choice((1, 1, 2)))
         return ",".join(self.random.choice(("", "-")) + code for code in chosen)
 
@@ -101,9 +107,13 @@ class Asker:
             return source["resourceType"], self.parameter(source["resourceType"], source)  # type: ignore[index]
         source, parameter, target = self.random.choice(known)
         name, value = self.about(target)
-        typed = parameter.code in ANY or self.random.random() < 0.5
+        typed = name == "_filter" or self.has_to_be_typed(parameter) or self.random.random() < 0.5
         link = f"{parameter.code}:{target['resourceType']}" if typed else parameter.code
         return source["resourceType"], (f"{link}.{name}", value)
+
+    def has_to_be_typed(self, parameter: Parameter) -> bool:
+        """Whether a chain by a parameter has to name the type."""
+        return parameter.code in ANY
 
     def has(self, target: Resource | None = None) -> tuple[str, Pair]:
         """`_has:Type:link:parameter`, the parameter about a resource that refers to this one."""
@@ -119,7 +129,65 @@ class Asker:
         dice = self.random.random()
         if dice < 0.16:
             return (self.chain if dice < 0.1 else self.has)(resource)[1]
+        if dice < 0.2:
+            return self.special_rule(resource["resourceType"], resource)
         return self.parameter(resource["resourceType"], resource)
+
+    def includes(self, resource_type: str) -> tuple[Pair, ...]:
+        """One to three includes: from the matches, to them, or further from what others have added."""
+        found: list[Pair] = []
+        reached = {resource_type}
+        for number in range(self.random.choice((1, 1, 2, 3))):
+            forward = [link for link in self.links if link[0]["resourceType"] in reached]
+            backward = [link for link in self.links if link[2]["resourceType"] in reached]
+            reverse = self.random.random() < 0.4 or not forward
+            if not (backward if reverse else forward):
+                break
+            source, parameter, target = self.random.choice(backward if reverse else forward)
+            kind, to = source["resourceType"], target["resourceType"]
+            value = f"{kind}:{parameter.code}" + (f":{to}" if self.random.random() < 0.3 else "")
+            value = self.random.choice((value, value, value, value, "*", f"{kind}:*"))
+            name = "_revinclude" if reverse else "_include"
+            found.append((name + self.random.choice(("", ":iterate") if number == 0 else (":iterate",)), value))
+            reached.add(kind if reverse else to)
+        return tuple(found)
+
+    # --- parameters with rules of their own
+
+    def special_rule(self, resource_type: str, about: Resource | None = None) -> Pair:
+        r = self.random
+        name = r.choice(("_filter", "_filter", "_filter", "_list", "_text", "_content"))
+        if name == "_filter":
+            return name, self.filters.filter(resource_type, about)
+        if name == "_list":
+            lists = [listing["id"] for listing in self.of_type["List"]]
+            known = (*special.CURRENT, *r.sample(lists, 2), f"List/{r.choice(lists)}", "nothing")
+            return name, ",".join(r.sample(known, r.choice((1, 1, 2))))
+        about = about or r.choice(self.of_type[resource_type])
+        texts = [special.narrative(about)] if name == "_text" else list(special.written(about))
+        return name, ",".join(self.some_words(texts) for _ in range(r.choice((1, 1, 2))))
+
+    def some_words(self, texts: list[str]) -> str:
+        """Some words of texts, or parts of them; or what is markup or the name of an element there."""
+        words = " ".join(texts).split() or list(pools.WORDS)
+        chosen = [self.random.choice(words) for _ in range(self.random.choice((1, 1, 2)))]
+        chosen += [self.random.choice(("class", "div", "status", "code", "_"))] if self.random.random() < 0.2 else []
+        return " ".join(escaped(self.random.choice((word, word.upper(), word[:4]))) for word in chosen)
+
+    def special(self, parameter: Parameter, about: Resource) -> Pair:
+        """Places within a distance that none of them is close to: maps of the Earth differ by some per mille."""
+        r = self.random
+        places = [special.place(v) for held in self.of_type["Location"] for v in parameter.values(held)]
+        while True:
+            centre = r.choice([*places, *((float(a), float(b)) for a, b in pools.PLACES)])
+            unit = r.choice(sorted(special.KILOMETRES))
+            kilometres = r.choice((0.5, 3.0, 20.0, 50.0, 300.0, 9000.0, 20100.0))
+            if all(abs(special.distance(centre, place) / kilometres - 1) > 0.02 for place in places):
+                break
+        text = f"{centre[0]}|{centre[1]}"
+        if kilometres != special.NEAR:
+            text += f"|{kilometres / special.KILOMETRES[unit]:.6f}" + (f"|{unit}" if unit else "")
+        return parameter.code, text
 
     # --- one parameter
 

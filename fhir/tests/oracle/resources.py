@@ -13,6 +13,7 @@ ABSENT = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-ab
 
 PRIMITIVES = ("boolean", "date", "dateTime", "string", "code")
 CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
+LOINC = "http://loinc.org"
 VERIFICATION = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
 
 
@@ -45,6 +46,8 @@ class Maker:
             found = [item for item in found if item]
             if found:
                 made[name] = found if "*" in node else found[0]
+        if self.random.random() < 0.3:
+            made["text"] = self.narrative()
         self.repair(made)
         return made
 
@@ -94,6 +97,8 @@ class Maker:
             return {"coding": [{"system": CLINICAL, "code": "resolved"}]}
         if argument == "=verification":
             return {"coding": [{"system": VERIFICATION, "code": self.random.choice(("confirmed", "provisional"))}]}
+        if argument == "=list":
+            return self.listed()
         if argument == "=true":
             return True
         if kind == "code":
@@ -227,6 +232,22 @@ class Maker:
         if self.random.random() < 0.3:
             del ends[self.random.choice(("low", "high"))]
         return ends
+
+    def listed(self) -> Resource:
+        """What a List is about, by one of the codes that make it a current one."""
+        code = self.random.choice(("problems", "medications", "allergies", "worklist"))
+        coding = {"system": "http://terminology.hl7.org/CodeSystem/list-example-codes", "code": code}
+        return {"coding": [coding if self.random.random() < 0.7 else {"system": LOINC, "code": "11450-4"}]}
+
+    def position(self) -> Resource:
+        latitude, longitude = self.random.choice(pools.PLACES)
+        return {"longitude": longitude, "latitude": latitude}
+
+    def narrative(self) -> Resource:
+        """A narrative with words in elements that have names and attributes."""
+        words = " ".join(self.random.choice(pools.WORDS) for _ in range(self.random.randint(1, 4)))
+        marked = f'<p class="dull">{words}</p><br/><b>{self.random.choice(pools.WORDS)}</b>'
+        return {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{marked}</div>'}
 
     def reference(self, target: str) -> Resource:
         r = self.random

@@ -58,6 +58,7 @@ name string
 alias* string
 type* CodeableConcept
 address Address
+position Position
 managingOrganization Reference Organization
 partOf Reference Location
 """,
@@ -279,5 +280,18 @@ characteristic*.code! CodeableConcept
 characteristic*.value[]! CodeableConcept|boolean|Quantity|Range
 characteristic*.exclude! boolean
 member*.entity! Reference Patient|Practitioner|Group
+""",
+    "List": """
+identifier* Identifier
+status! code current|retired
+mode! code working|snapshot
+title string
+code CodeableConcept =list
+subject Reference Patient|Group|Location
+encounter Reference Encounter
+date dateTime
+source Reference Practitioner|Patient
+note*.text! string
+entry*.item! Reference Observation|Condition|MedicationRequest|Patient|Immunization
 """,
 }  # fmt: skip

@@ -176,7 +176,7 @@ def test_links_and_order() -> None:
 
 
 # Parameters that look into extensions, or have a rule of their own.
-ELSEWHERE = {"mothersMaidenName", "part-agree", "near", "assessed-condition", "amino-acid-change", "dna-variant"}
+ELSEWHERE = {"mothersMaidenName", "part-agree", "assessed-condition", "amino-acid-change", "dna-variant"}
 ELSEWHERE |= {"gene-amino-acid-change", "gene-dnavariant", "gene-identifier"}
 
 
