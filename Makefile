@@ -41,7 +41,7 @@ cluster-stop: $(VENV)/installed  ## stop that cluster; its data stay
 	@exec env DEMO_MODE=1 $(RUN)/python manage.py cluster stop
 
 test-cluster: $(VENV)/installed-dev  ## all tests on a throw-away Citus cluster, or on that of DATABASE_URL
-	@exec $(RUN)/python scripts/test_cluster.py -n $(WORKERS)
+	@exec $(RUN)/python scripts/cluster_tests.py -n $(WORKERS)
 
 check: $(VENV)/installed-dev  ## format, lint, types, layers, migrations, translations
 	$(RUN)/ruff format --check .

@@ -142,6 +142,7 @@ def test_a_stopped_statement_leaves_the_connection_usable(client):
 
 def test_a_hung_up_connection_is_replaced(client):
     pid = database.fetch("SELECT pg_backend_pid()")[0][0]
-    with psycopg.connect(database.raw().info.dsn, autocommit=True) as other:
+    info = database.raw().info
+    with psycopg.connect(info.dsn, password=info.password, autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(%s::int, 2000)", (pid,))
     assert client.post("Patient", {"resourceType": "Patient"}).status_code == 201

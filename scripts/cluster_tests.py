@@ -1,6 +1,6 @@
 """All tests on a Citus cluster: of three local nodes that last as long as the run, or the one that DATABASE_URL names.
 
-`python scripts/test_cluster.py -n 2 …`: the arguments are those of pytest. The run fails where the test database turns
+`python scripts/cluster_tests.py -n 2 …`: the arguments are those of pytest. The run fails where the test database turns
 out not to be distributed (EXPECT_CITUS, conftest.py).
 """
 
