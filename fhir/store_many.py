@@ -247,6 +247,30 @@ def supersede(write: Write, audit_row: recorder.Row) -> None:
         transaction.commit(statements([write], [audit_row]))
 
 
+_OF_KEYS = f"{KEYS} ON {ON_KEYS} WHERE r.bucket = ANY(%s::int[])"
+_TARGETS_OF = f"SELECT r.type, r.id, r.target FROM locator r JOIN {_OF_KEYS}"
+_BODIES_OF = f"SELECT r.type, r.id, r.body FROM content r JOIN {_OF_KEYS}"
+Key = tuple[int, int, str]
+
+
+def targets(transaction: database.Transaction, keys: Sequence[Key]) -> dict[tuple[int, str], int]:
+    """The buckets that locators at these (bucket, type, id) name, by (type, id)."""
+    return _by_identity(transaction, _TARGETS_OF, keys)
+
+
+def bodies(transaction: database.Transaction, keys: Sequence[Key]) -> dict[tuple[int, str], str]:
+    """The contents at these (bucket, type, id), by (type, id)."""
+    return _by_identity(transaction, _BODIES_OF, keys)
+
+
+def _by_identity(transaction: database.Transaction, sql: str, keys: Sequence[Key]) -> dict[tuple[int, str], Any]:
+    columns = [array(column) for column in zip(*keys, strict=True)]
+    # The list of buckets says to Citus which shards are asked.
+    places = array(sorted({bucket for bucket, _type, _id in keys}))
+    rows = transaction.send([_PLANNED_ANEW, (sql, [*columns, places])])[1]
+    return {(number, name): value for number, name, value in rows}
+
+
 _RESOURCES_THERE = f"SELECT r.type, r.id FROM resource r JOIN {KEYS} ON {ON_KEYS} WHERE r.bucket = ANY(%s::int[])"
 _LOCATORS_THERE = _RESOURCES_THERE.replace("FROM resource", "FROM locator")
 

@@ -18,7 +18,8 @@ from fhir import database, ids, store
 from fhir.definitions.structure import TYPE_NUMBER
 from fhir.exceptions import InvalidRequest, NotFound, PreconditionFailed
 from fhir.permissions import require
-from fhir.search.find import Match, find_statement, matches
+from fhir.search import find
+from fhir.search.find import Match
 from fhir.terminology import Terminology
 
 from . import Answer, Context, read, writing
@@ -54,11 +55,9 @@ def lock_key(resource_type: str, pairs: list[tuple[str, str]]) -> int:
 def locked(transaction: database.Transaction, resource_type: str, query: str, context: Context) -> list[Match]:
     """At most two matches of a condition, inside `transaction` and behind the condition's lock."""
     pairs = criteria(query)
-    sql, parameters = find_statement(
-        resource_type, pairs, context.scope, context.base_url, limit=2, terminology=Terminology(context.base_url)
-    )
-    _lock, rows = transaction.send([(_LOCK, (lock_key(resource_type, pairs),)), (sql, parameters)])
-    return matches(rows)
+    base_url = context.base_url
+    plan = find.condition(resource_type, pairs, context.scope, base_url, terminology=Terminology(base_url))
+    return find.found(transaction, (_LOCK, (lock_key(resource_type, pairs),)), [plan], limit=2)[0]
 
 
 def single(found: list[Match]) -> Match | None:

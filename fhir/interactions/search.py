@@ -17,7 +17,7 @@ from fhir import citus, database, ids, store
 from fhir.definitions.structure import TYPE_NUMBER
 from fhir.exceptions import Forbidden, Issue, Unavailable
 from fhir.permissions import require
-from fhir.search import binding, explain, parse, plan, sql, statistics
+from fhir.search import binding, explain, parse, places, plan, sql, statistics
 from fhir.search import page as paging
 from fhir.terminology import Terminology
 
@@ -67,7 +67,7 @@ def _asked(resource_type: str | None, pairs: Pairs, context: Context, compartmen
         terminology=Terminology(context.base_url),
     )
     searched = request if request.contained == "false" else contained.candidates(request, context.scope)
-    made = plan.make(searched, context.scope, statistics.current(), compartment)
+    made = places.narrowed(plan.make(searched, context.scope, statistics.current(), compartment))
     path = "/".join((*(compartment or ()), resource_type or ("*" if compartment else "")))
     bound = paging.fingerprint(context.scope.user_id, path, request.kept)
     position = None

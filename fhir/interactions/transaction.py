@@ -1,8 +1,8 @@
 """FHIR transaction interaction: https://hl7.org/fhir/R4/http.html#transaction and #trules.
 
-All or nothing, in at most four round trips whatever the number of entries: conditions and locators; locks; everything
-that is written, with COMMIT. The answer is built from what was committed. Where another write came first, the whole
-starts again from the request, with new ids.
+All or nothing, in at most six round trips whatever the number of entries (seven on Citus): conditions; locks, locators,
+bodies that are patched; everything that is written, with COMMIT. The answer is built from what was committed. Where
+another write came first, the whole starts again from the request, with new ids.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from fhir.definitions.structure import TYPE_NAME, TYPE_NUMBER
 from fhir.exceptions import FhirError, InvalidRequest, PreconditionFailed
 from fhir.models import Method
 from fhir.permissions import require
-from fhir.search.find import Match, find_statement, matches
+from fhir.search import find
+from fhir.search.find import Match
 from fhir.store import Current, Write
 from fhir.terminology import Terminology
 
@@ -32,12 +33,6 @@ from .placeholders import Rewriter, conditional_references
 
 _INTERACTION = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _LOCK = "SELECT pg_advisory_xact_lock(x) FROM unnest(%s::bigint[]) AS x"
-_LOCATORS = """SELECT l.type, l.id, l.target FROM locator l
- JOIN unnest(%s::int[], %s::smallint[], %s::text[]) AS k(bucket, type, id)
- ON l.bucket = k.bucket AND l.type = k.type AND l.id = k.id"""
-_BODIES = """SELECT c.type, c.id, c.body FROM content c
- JOIN unnest(%s::int[], %s::smallint[], %s::text[]) AS k(bucket, type, id)
- ON c.bucket = k.bucket AND c.type = k.type AND c.id = k.id"""
 
 
 @dataclass(slots=True)
@@ -123,7 +118,7 @@ def _resolve_conditions(plan: Plan, transaction: database.Transaction) -> None:
         wanted[(resource_type, query)] = []
     if not wanted:
         return
-    keys, statements = [], []
+    keys, plans = [], []
     for resource_type, query in wanted:
         if resource_type not in TYPE_NUMBER:
             raise InvalidRequest(_("FHIR R4 has no resource type “%(type)s”.") % {"type": resource_type})
@@ -131,11 +126,9 @@ def _resolve_conditions(plan: Plan, transaction: database.Transaction) -> None:
         pairs = criteria(query)
         keys.append(lock_key(resource_type, pairs))
         scope, base_url = plan.context.scope, plan.context.base_url
-        statements.append(
-            find_statement(resource_type, pairs, scope, base_url, limit=2, terminology=Terminology(base_url))
-        )
-    _locks, *found = transaction.send([(_LOCK, (store.array(sorted(keys)),)), *statements])
-    wanted = {key: matches(rows) for key, rows in zip(wanted, found, strict=True)}
+        plans.append(find.condition(resource_type, pairs, scope, base_url, terminology=Terminology(base_url)))
+    lock: database.Statement = (_LOCK, (store.array(sorted(keys)),))
+    wanted = dict(zip(wanted, find.found(transaction, lock, plans, limit=2), strict=True))
     for step in plan.writing:
         if step.entry.condition is not None:
             step.match = _single(wanted[(step.type, step.entry.condition)], step.entry)
@@ -218,8 +211,8 @@ def _lock(plan: Plan, transaction: database.Transaction) -> None:
     held = store_many.lock(transaction, [(bucket, number, rid) for (number, rid), bucket in keys.items()])
     missing = {key: home for key, home in keys.items() if key not in held}
     if missing:
-        columns = store.array(list(missing.values())), *(store.array(c) for c in zip(*missing, strict=True))
-        moved = [(t, n, i) for n, i, t in transaction.send([(_LOCATORS, columns)])[0] if t != missing[(n, i)]]
+        targets_of = store_many.targets(transaction, [(home, *key) for key, home in missing.items()])
+        moved = [(target, *key) for key, target in targets_of.items() if target != missing[key]]
         held |= store_many.lock(transaction, moved)
     for step in targets:
         step.current = held.get((TYPE_NUMBER[step.type], step.id or ""))
@@ -227,14 +220,13 @@ def _lock(plan: Plan, transaction: database.Transaction) -> None:
 
 
 def _read_bodies(steps: list[Step], transaction: database.Transaction) -> None:
-    rows = [(step.current.bucket, TYPE_NUMBER[step.type], step.id) for step in steps if step.current is not None]
+    rows = [(step.current.bucket, TYPE_NUMBER[step.type], step.id or "") for step in steps if step.current is not None]
     if not rows:
         return
-    found = transaction.send([(_BODIES, tuple(store.array(column) for column in zip(*rows, strict=True)))])[0]
-    bodies = {(number, resource_id): body for number, resource_id, body in found}
+    bodies = store_many.bodies(transaction, rows)
     for step in steps:
         if step.current is not None:
-            step.current.body = bodies.get((TYPE_NUMBER[step.type], step.id))
+            step.current.body = bodies.get((TYPE_NUMBER[step.type], step.id or ""))
 
 
 # --- what is written

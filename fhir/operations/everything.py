@@ -20,13 +20,13 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.scopes import Scope, patient_compartment_types
 from audit import recorder
-from fhir import bundle, database, ids, store
+from fhir import bundle, citus, database, ids, store
 from fhir.definitions.compartments import compartment_parameters
 from fhir.definitions.structure import TYPE_NAME, TYPE_NUMBER
 from fhir.exceptions import Gone, InvalidRequest, NotFound
 from fhir.interactions import Answer, Context
 from fhir.permissions import require
-from fhir.search import hashing
+from fhir.search import hashing, places, plan
 from fhir.search import page as paging
 from fhir.search.catalogue import parameters
 from fhir.search.page import Position
@@ -222,7 +222,7 @@ def _audit_row(asked: _Everything, status: int) -> recorder.Row:
 
 
 def _page(asked: _Everything) -> _Page:
-    root = asked.root
+    root = asked.root = _placed(asked.root, asked.limits)
     statements = [sql.head(root, body=True)]
     matching = asked.part == _MATCH
     if matching:
@@ -243,6 +243,14 @@ def _page(asked: _Everything) -> _Page:
     else:
         database.batch(following)
     return page
+
+
+def _placed(root: Root, limits: Limits) -> Root:
+    """On Citus the root with the buckets of what names the patient beside another one."""
+    if not root.is_patient or not citus.distributed():
+        return root
+    bound = places.of_compartment(plan.compartment_of(root.id), sorted(limits.types))
+    return root if bound is None else replace(root, places=bound.buckets(database.batch(bound.questions)))
 
 
 def _refuse(asked: _Everything, *, gone: bool) -> NoReturn:

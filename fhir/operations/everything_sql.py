@@ -30,7 +30,8 @@ Key = tuple[int, str]  # type number, id
 class Root:
     """Whose everything is asked: a Patient, or an Encounter. `pat` is the patient who decides the place, if any.
 
-    `terms` find what refers to it: elsewhere, for a Patient; everywhere, for an Encounter.
+    `terms` find what refers to it: elsewhere, for a Patient; everywhere, for an Encounter. `places`, on Citus, are the
+    buckets of what lies elsewhere, as far as it does; None where they are not known.
     """
 
     type: int
@@ -38,6 +39,7 @@ class Root:
     bucket: int
     pat: int | None
     terms: tuple[int, ...]
+    places: tuple[int, ...] | None = None
 
     @property
     def is_patient(self) -> bool:
@@ -141,8 +143,10 @@ def _here(root: Root, limits: Limits) -> _Where:
 
 def _elsewhere(root: Root, limits: Limits) -> _Where:
     where = _Where(own=array(root.terms), p=root.pat, root_type=root.type, root_id=root.id)
+    if root.places is not None:
+        where.values["places"] = array(root.places)
     where.types(limits.types)
-    where.dates("c.bucket", limits)
+    where.dates("c.bucket" if root.places is None else "c.bucket AND d.bucket = ANY(%(places)s::int[])", limits)
     where.policy(limits)
     if not root.is_patient and root.pat is not None:
         where.add("r.pat IS DISTINCT FROM %(p)s::bigint")
@@ -151,8 +155,13 @@ def _elsewhere(root: Root, limits: Limits) -> _Where:
 
 # Gathered first: by the term they are few, and a limit beside it would mislead the planner.
 _BY_TERMS = """WITH m AS MATERIALIZED (SELECT r.bucket, r.type, r.id, r.updated, r.deleted, r.sdate, r.pat, r.terms
- FROM resource r WHERE r.terms && %(own)s::bigint[])"""
+ FROM resource r WHERE {place} AND r.terms && %(own)s::bigint[])"""
 _NOT_ROOT = "NOT (r.type = %(root_type)s AND r.id = %(root_id)s)"
+
+
+def _place(root: Root, alias: str) -> str:
+    """Where rows of an alias lie elsewhere."""
+    return "true" if root.places is None else f"{alias}.bucket = ANY(%(places)s::int[])"
 
 
 def head(root: Root, *, body: bool) -> Statement:
@@ -192,8 +201,8 @@ def elsewhere(root: Root, limits: Limits, after: Key | None, limit: int) -> Stat
         where.add("r.updated >= %(since)s", since=limits.since)
     where.after(after)
     text = (
-        f"{_BY_TERMS} SELECT r.type, r.id, r.bucket, pg_column_size(c.body) FROM m r"
-        f" JOIN content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id"
+        f"{_BY_TERMS.format(place=_place(root, 'r'))} SELECT r.type, r.id, r.bucket, pg_column_size(c.body) FROM m r"
+        f" JOIN content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id AND {_place(root, 'c')}"
         f" WHERE {where.text} ORDER BY r.type, r.id LIMIT %(limit)s"
     )
     return text, {**where.values, "limit": limit}
@@ -225,10 +234,11 @@ def targets(root: Root, limits: Limits, *, nearby: bool) -> Statement:
     at constant strings: regular expressions take PostgreSQL 100 times as long.
     """
     where = _here(root, limits) if nearby else _elsewhere(root, limits)
-    place = "%(b)s" if nearby else "r.bucket"
+    place = "%(b)s" if nearby else f"r.bucket AND {_place(root, 'c')}"
+    gathered = "" if nearby else _BY_TERMS.format(place=_place(root, "r"))
     fresh = "true" if limits.since is None else "bool_or(r.updated >= %(since)s)"
     text = (
-        f"""{"" if nearby else _BY_TERMS} SELECT '"reference":"' || split_part(t.part, '"', 1) || '"', {fresh}"""
+        f"""{gathered} SELECT '"reference":"' || split_part(t.part, '"', 1) || '"', {fresh}"""
         f" FROM {'resource' if nearby else 'm'} r JOIN content c ON c.bucket = {place} AND c.type = r.type"
         f" AND c.id = r.id, {_TEXTS} t(part)"
         f" WHERE {where.text} GROUP BY 1"

@@ -30,7 +30,8 @@ FALSE = Fragment("FALSE")
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A row of `resource` in a statement. `bucket`, where it is known, is on every table reached from the row.
+    """A row of `resource` in a statement. `bucket`, where it is known, is on every table reached from the row; a
+    condition on the type stands beside it. `buckets`, on Citus, are the few that the row can lie in.
 
     `hidden` hides conditions on terms from the index on terms, for statements in which another index leads.
     `policy` is what the caller may see, for further rows of `resource` that a clause looks at.
@@ -40,10 +41,38 @@ class Alias:
     bucket: int | None = None
     hidden: bool = False
     policy: Clause | None = None
+    buckets: tuple[int, ...] = ()
 
     def inner(self) -> Alias:
-        """An alias for a subquery inside this one, over all buckets."""
+        """An alias for a subquery inside this one, over all buckets; on Citus over those of the policy."""
+        if self.policy is not None and self.buckets:
+            return self.beside()
         return Alias(f"{self.name}x", None, False, self.policy)
+
+    def beside(self) -> Alias:
+        """An alias for another resource of the same patient: on Citus its bucket has to be said again."""
+        if not citus.distributed():
+            return Alias(f"{self.name}x", None, False, self.policy)
+        return Alias(f"{self.name}x", self.bucket, False, self.policy, self.buckets)
+
+    @property
+    def here(self) -> Fragment:
+        """Where the row itself lies."""
+        return self._of(self.name)
+
+    def of(self, table: str) -> Fragment:
+        """Where a row lies that another table has for this one."""
+        if self.bucket is not None:
+            return Fragment(f"{table}.bucket = %s", (self.bucket,))
+        same = f"{table}.bucket = {self.name}.bucket"
+        return joined([Fragment(same), self._of(table)], "AND") if self.buckets else Fragment(same)
+
+    def _of(self, table: str) -> Fragment:
+        if self.bucket is not None:
+            return Fragment(f"{table}.bucket = %s", (self.bucket,))
+        if self.buckets:
+            return Fragment(f"{table}.bucket = ANY(%s::int[])", (bigints(self.buckets),))
+        return TRUE
 
 
 class Clause(Protocol):
@@ -139,10 +168,15 @@ class Types:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """With at least one of these terms. The type is in them: no condition on the type belongs beside this one."""
+    """With at least one of these terms. The type is in them: no condition on the type belongs beside this one.
+
+    `identifiers`, if identifier_locator has a row for whatever meets the clause: value and term of each alternative,
+    the term None where any system will do.
+    """
 
     hashes: tuple[int, ...]
     code: str = field(default="", compare=False)
+    identifiers: tuple[tuple[int, int | None], ...] = field(default=(), compare=False)
 
     @property
     def many(self) -> bool:
@@ -171,11 +205,13 @@ class Terms:
         name, among = alias.name, "IN (SELECT unnest(%s::bigint[]))"
         if citus.distributed() and alias.bucket is None:
             # Citus sends no subquery to its shards that is about a row and has no table.
+            place = alias.of(f"{name}m")
             text = (
                 f"EXISTS (SELECT 1 FROM (SELECT m.bucket, m.type, m.id, unnest(m.terms) h FROM resource m) {name}m"
-                f" WHERE {name}m.bucket = {name}.bucket AND {name}m.type = {name}.type AND {name}m.id = {name}.id"
+                f" WHERE {place.text} AND {name}m.type = {name}.type AND {name}m.id = {name}.id"
                 f" AND {name}m.h {among})"
             )
+            return Fragment(text, (*place.parameters, bigints(self.hashes)))
         elif alias.hidden or citus.distributed():
             text = f"(SELECT bool_or(h.h {among}) FROM unnest({name}.terms) h(h)) IS TRUE"
         else:
@@ -198,10 +234,11 @@ class Present:
 
 @dataclass(frozen=True, slots=True)
 class Compartment:
-    """In the compartment of a patient: as the one who decides its place, or as another one."""
+    """In the compartment of a patient: as the one who decides its place, or as another one. `bucket`: the patient's."""
 
     pat: int
     term: int
+    bucket: int | None = field(default=None, compare=False)
 
     def sql(self, alias: Alias) -> Fragment:
         text = f"({alias.name}.pat = %s::bigint OR {alias.name}.terms @> %s::bigint[])"

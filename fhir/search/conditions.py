@@ -327,7 +327,10 @@ def common(clauses: list[tuple[int, Clause]]) -> Clause:
         return first
     terms = [found for _number, found in clauses if isinstance(found, Terms)]
     if len(terms) == len(clauses):
-        return Terms(tuple(sorted({h for found in terms for h in found.hashes})), terms[0].code)
+        hashes = tuple(sorted({h for found in terms for h in found.hashes}))
+        located = all(found.identifiers for found in terms)
+        identifiers = tuple(each for found in terms for each in found.identifiers) if located else ()
+        return Terms(hashes, terms[0].code, identifiers)
     ids = [found for _number, found in clauses if isinstance(found, Ids)]
     if len(ids) == len(clauses):
         return Ids(ids[0].ids, tuple(h for found in ids for h in found.own_terms))

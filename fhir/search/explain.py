@@ -134,7 +134,7 @@ def outcome(plan: Plan, statement: Statement, statistics: Statistics, language: 
 
 def _plan_text(plan: Plan, statistics: Statistics) -> str:
     order = ", ".join(f"{key.column or key.kind} {'desc' if key.descending else 'asc'}" for key in plan.keys)
-    bucket = "all" if plan.bucket is None else str(plan.bucket)
+    bucket = ", ".join(map(str, plan.buckets)) or ("all" if plan.bucket is None else str(plan.bucket))
     return (
         f"leads: {plan.leads}; types: {len(plan.types)}; bucket: {bucket}; order: {order}; count: {plan.count}; "
         f"rows by the statistics: {statistics.rows:.0f}"

@@ -33,7 +33,7 @@ class Chain:
     def sql(self, alias: Alias) -> Fragment:
         if self.through_pat and self.large:
             return _beside(alias, self.target, self.clause, Fragment(f"{alias.name}.terms", self.parameters))
-        inner = alias.inner()
+        inner = alias.beside() if self.through_pat else alias.inner()
         where = _of_inner(inner, self.target, self.clause, alias.policy)
         filters = self.large or alias.hidden
         if self.through_pat:
@@ -86,7 +86,7 @@ class Has:
             return joined([patient, found], "AND")
         if self.large and not citus.distributed():
             return joined([self._refers(alias, parameter) for parameter in self.parameters], "OR")
-        inner = alias.inner()
+        inner = alias.beside() if self.through_pat else alias.inner()
         found = _of_inner(inner, self.source, self.clause, alias.policy)
         where = f"FROM resource {inner.name} WHERE {found.text}"
         if self.through_pat:
@@ -130,28 +130,30 @@ class Has:
 
 def _beside(alias: Alias, type_number: int, clause: Clause, terms: Fragment) -> Fragment:
     """Another resource of the same patient meets a condition; one of the two has, in `terms`, the reference to it."""
-    inner = replace(alias.inner(), hidden=True)
+    inner = replace(alias.beside(), hidden=True)
     x, r = inner.name, alias.name
     of_type = Types((type_number,)).sql(inner)
     condition = clause.sql(inner)
     seen = TRUE if alias.policy is None else alias.policy.sql(inner)
+    place = inner.here
     alone = "" if citus.distributed() else " OFFSET 0"
     text = (
-        f"EXISTS (SELECT FROM resource {x} WHERE {x}.bucket = {r}.bucket AND {x}.pat = {r}.pat AND {of_type.text}"
-        f" AND NOT {x}.deleted AND {r}.pat # %s::bigint = ANY({terms.text})"
+        f"EXISTS (SELECT FROM resource {x} WHERE {x}.bucket = {r}.bucket AND {x}.pat = {r}.pat AND {place.text}"
+        f" AND {of_type.text} AND NOT {x}.deleted AND {r}.pat # %s::bigint = ANY({terms.text})"
         f" AND {seen.text} AND {condition.text}{alone})"
     )
-    parameters = (*of_type.parameters, terms.parameters[0], *seen.parameters, *condition.parameters)
+    parameters = (*place.parameters, *of_type.parameters, terms.parameters[0], *seen.parameters, *condition.parameters)
     return Fragment(text, parameters)
 
 
 def _of_inner(inner: Alias, type_number: int, clause: Clause, policy: Clause | None) -> Fragment:
     """The WHERE of a further resource: its type, that it is not deleted, what the caller may see, the condition."""
     condition = clause.sql(inner)
-    of_type = TRUE if names_type(clause) else Types((type_number,)).sql(inner)
+    of_type = TRUE if names_type(clause) and inner.bucket is None else Types((type_number,)).sql(inner)
     seen = TRUE if policy is None else policy.sql(inner)
-    text = f"{of_type.text} AND NOT {inner.name}.deleted AND {seen.text} AND {condition.text}"
-    return Fragment(text, (*of_type.parameters, *seen.parameters, *condition.parameters))
+    place = inner.here
+    text = f"{place.text} AND {of_type.text} AND NOT {inner.name}.deleted AND {seen.text} AND {condition.text}"
+    return Fragment(text, (*place.parameters, *of_type.parameters, *seen.parameters, *condition.parameters))
 
 
 def names_type(clause: Clause) -> bool:

@@ -16,6 +16,8 @@ from .clauses import Fragment
 from .parameters.text import bad_value
 from .request import Sort
 
+_SAME_BUCKET = "k.bucket = $r.bucket"
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -31,6 +33,12 @@ class Key:
     nullable: bool
     column: str | None = None
     backwards: bool = False
+
+    def within(self, buckets: Sequence[int]) -> Key:
+        """The same key of rows in these buckets: Citus wants to know it of each table."""
+        listed = ",".join(map(str, buckets))
+        place = f"k.bucket = {listed}" if len(buckets) == 1 else f"k.bucket = ANY('{{{listed}}}'::int[])"
+        return replace(self, sql=self.sql.replace(_SAME_BUCKET, f"{_SAME_BUCKET} AND {place}"))
 
     def reversed(self) -> Key:
         """The same key read from the end: what had no value comes first."""
@@ -85,7 +93,7 @@ def _from_rows(table: str, column: str, kind: str, described: Sequence[Parameter
     numbers = sorted({hashing.parameter_number(p.resource_type, code) for p in described for code in p.stored_as})
     least = "max" if sort.descending else "min"
     sql = (
-        f"(SELECT {least}(k.{column}) FROM {table} k WHERE k.bucket = $r.bucket AND k.type = $r.type"
+        f"(SELECT {least}(k.{column}) FROM {table} k WHERE {_SAME_BUCKET} AND k.type = $r.type"
         f" AND k.id = $r.id AND k.param = ANY(%s::int[]))"
     )
     return Key(sql, ("{" + ",".join(map(str, numbers)) + "}",), kind, sort.descending, True)
@@ -98,7 +106,7 @@ def _from_content(described: Sequence[Parameter], sort: Sort) -> Key:
     sql = (
         f"(SELECT {least}((v.v #>> '{{}}') COLLATE \"C\") FROM content k, unnest(%s::text[]) p(p),"
         " jsonb_path_query(k.body::jsonb, p.p::jsonpath) v(v)"
-        " WHERE k.bucket = $r.bucket AND k.type = $r.type AND k.id = $r.id)"
+        f" WHERE {_SAME_BUCKET} AND k.type = $r.type AND k.id = $r.id)"
     )
     return Key(sql, (paths,), "text", sort.descending, True)
 

@@ -56,7 +56,8 @@ class Plan:
     `policy` is what the caller may see; it is among `clauses` too, unless another clause implies it. `leading` are the
     clauses whose indexes may lead; the others are asked of each row. `generic` says that one plan of PostgreSQL serves
     all values, so that it is made once. `batched` is the clause that a walk asks of many patients at once
-    (fhir.search.batches); `counted` are the clauses as a total asks them.
+    (fhir.search.batches); `counted` are the clauses as a total asks them. `buckets`, on Citus, are those that can hold
+    the matches of a search without a patient (fhir.search.places); one of them is `bucket` too.
     """
 
     types: tuple[str, ...]
@@ -68,6 +69,7 @@ class Plan:
     bucket: int | None
     patient: str | None
     leading: tuple[Clause, ...] = ()
+    buckets: tuple[int, ...] = ()
     generic: bool = False
     batched: Has | None = None
     counted: tuple[Clause, ...] = ()
@@ -124,7 +126,12 @@ def policy_of(scope: Scope) -> Clause | None:
     if scope.compartment is None:
         return None
     patient = scope.compartment.removeprefix("Patient/")
-    return Compartment(ids.patient_hash(patient), ids.compartment_term(patient))
+    return compartment_of(patient)
+
+
+def compartment_of(patient: str) -> Compartment:
+    """Membership of the compartment of a patient."""
+    return Compartment(ids.patient_hash(patient), ids.compartment_term(patient), ids.bucket_of(patient))
 
 
 def member(name: str, resource_id: str, types: tuple[str, ...]) -> Clause:
@@ -135,7 +142,7 @@ def member(name: str, resource_id: str, types: tuple[str, ...]) -> Clause:
         raise InvalidRequest(_("There are compartments of Patient, Encounter, RelatedPerson, Practitioner and Device."))
     if name == "Patient":
         within = tuple(TYPE_NUMBER[t] for t in types if t == "Patient" or compartment_parameters(name, t))
-        inside = Compartment(ids.patient_hash(resource_id), ids.compartment_term(resource_id))
+        inside = compartment_of(resource_id)
         return AllOf((Types(within), inside)) if within else Nothing()
     target = hashing.own_term(name, resource_id)
     found: list[tuple[int, Clause]] = []

@@ -16,15 +16,14 @@ from .comparison import Test
 
 def _row_exists(alias: Alias, table: str, conditions: Fragment) -> Fragment:
     x, r = f"{alias.name}_{table[0]}", alias.name
-    place, parameters = (f"{x}.bucket = %s", (alias.bucket,)) if alias.bucket is not None else (
-        f"{x}.bucket = {r}.bucket", ())  # fmt: skip
+    place = alias.of(x)
     # OFFSET 0 keeps the planner from joining where another index leads: each row is looked up by its key.
     alone = " OFFSET 0" if alias.hidden and not citus.distributed() else ""
     text = (
-        f"EXISTS (SELECT FROM {table} {x} WHERE {place} AND {x}.type = {r}.type AND {x}.id = {r}.id"
+        f"EXISTS (SELECT FROM {table} {x} WHERE {place.text} AND {x}.type = {r}.type AND {x}.id = {r}.id"
         f" AND {conditions.text.replace('$x', x)}{alone})"
     )
-    return Fragment(text, (*parameters, *conditions.parameters))
+    return Fragment(text, (*place.parameters, *conditions.parameters))
 
 
 def _of_parameters(numbers: tuple[int, ...]) -> Fragment:

@@ -7,22 +7,25 @@ from dataclasses import replace
 from typing import Any
 
 from fhir import citus
+from fhir.definitions.structure import TYPE_NUMBER
 
 from . import batches, order
-from .clauses import Alias, Fragment
+from .clauses import Alias, Fragment, Types
 from .plan import CHART, SET, WALK, Plan
 
 Statement = tuple[str, Sequence[Any]]
 
 
 def _alias(plan: Plan, *, hidden: bool) -> Alias:
-    return Alias("r", plan.bucket, hidden, plan.policy)
+    return Alias("r", plan.bucket, hidden, plan.policy, plan.buckets)
 
 
 def _where(plan: Plan, *, hidden: bool) -> Fragment:
     """All conditions; where others are `hidden`, those that lead still are not."""
     lead, other = _alias(plan, hidden=False), _alias(plan, hidden=hidden)
     found = [clause.sql(lead if clause in plan.leading else other) for clause in plan.clauses]
+    if plan.buckets:
+        found = [lead.here, Types(tuple(TYPE_NUMBER[name] for name in plan.types)).sql(lead), *found]
     text = " AND ".join(["NOT r.deleted", *(fragment.text for fragment in found)])
     return Fragment(text, tuple(p for fragment in found for p in fragment.parameters))
 
@@ -82,13 +85,15 @@ def _of_all_shards(
     where = _where(plan, hidden=plan.leads == WALK)
     begin = Fragment("TRUE") if after is None else order.after(plan.keys, of_row, after)
     counted, counting = (f", ({total[0]})", total[1]) if body and total is not None else ("", ())
-    content = ", (SELECT c.body FROM content c WHERE c.bucket = r.bucket AND c.type = r.type AND c.id = r.id)"
+    place = _alias(plan, hidden=False).of("c")
+    content = f", (SELECT c.body FROM content c WHERE {place.text} AND c.type = r.type AND c.id = r.id)"
     text = (
         f"SELECT r.type, r.id, r.version, r.bucket{''.join(f', {name}::text' for name in of_row)}{counted}"
         f"{content if body else ''} FROM (SELECT r.type, r.id, r.version, r.bucket, {columns.text} FROM resource r"
         f" WHERE {where.text}) r WHERE {begin.text} ORDER BY {order.order_by(plan.keys, of_row)} LIMIT {limit:d}"
     )
-    return text, (*counting, *columns.parameters, *where.parameters, *begin.parameters)
+    placing = place.parameters if body else ()
+    return text, (*counting, *placing, *columns.parameters, *where.parameters, *begin.parameters)
 
 
 def _gathers(plan: Plan) -> bool:

@@ -157,7 +157,8 @@ def test_conditional_create(proxy: wire.Wire, client: ApiClient) -> None:
 
     assert cost(proxy, lambda: post(patient()), 201) <= 3
     known = created(client, patient())
-    assert cost(proxy, lambda: post(known), 200) <= 3 + citus.distributed()
+    # On Citus the place of the match is asked for first, and the audit row of the read follows its answer.
+    assert cost(proxy, lambda: post(known), 200) <= 3 + 2 * citus.distributed()
 
 
 def test_search(proxy: wire.Wire, client: ApiClient) -> None:

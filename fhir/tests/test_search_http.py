@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from fhir import citus
 from fhir import database as round_trips
 
 
@@ -56,7 +57,7 @@ def test_a_page_and_its_audit_row_are_one_round_trip(client: Any, system: str) -
     client.get(f"Patient?identifier={system}|v")
     with round_trips.trips() as count:
         assert len(found(client, f"Patient?identifier={system}|v")) == 1
-    assert count == [1]
+    assert count == [2 if citus.distributed() else 1]  # on Citus its place is asked for first
 
 
 def test_pages_hold_every_match_once_and_lead_back(client: Any, system: str) -> None:

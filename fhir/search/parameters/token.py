@@ -5,6 +5,7 @@ Matches are of the whole code, and case counts, except for values of type string
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -108,11 +109,29 @@ def parse(parameter: Parameter, modifier: str | None, values: list[str]) -> Clau
         return string.clause(numbers, "prefix", [unescape(value) for value in values], parameter.code)
     if modifier in (None, "not"):
         found = [h for value in values for h in asked(parameter, value)]
-        clause: Clause = terms(parameter, found) if found else Nothing()
+        clause: Clause = _plain(parameter, values, found) if found else Nothing()
         return Not(clause) if modifier == "not" else clause
     if modifier == "of-type":
         return _of_type(parameter, values)
     raise bad_modifier(parameter.code, modifier, MODIFIERS)
+
+
+def _plain(parameter: Parameter, values: list[str], found: list[int]) -> Terms:
+    clause = terms(parameter, found)
+    return replace(clause, identifiers=_identifiers(parameter, values)) if is_located(parameter) else clause
+
+
+def _identifiers(parameter: Parameter, values: list[str]) -> tuple[tuple[int, int | None], ...]:
+    """What identifier_locator has for the values, as Terms keeps it; () if one of them names a system alone."""
+    base = hashing.parameter_hash(parameter.resource_type, parameter.code)
+    found: list[tuple[int, int | None]] = []
+    for value in values:
+        *systems, code = (unescape(part) for part in split(value, "|"))
+        if not code:
+            return ()
+        term = base ^ hashing.in_system(systems[0], code) if systems else None
+        found.append((base ^ hashing.any_system(code), term))
+    return tuple(found)
 
 
 def terms(parameter: Parameter, found: list[int], suffix: str = "") -> Terms:
