@@ -31,6 +31,7 @@ from fhir.search import page as paging
 from fhir.search.catalogue import parameters
 from fhir.search.page import Position
 from fhir.search.parameters.date import bounds
+from fhir.search.places import Bound
 
 from . import everything_sql as sql
 from .call import Call, instant, page_size, single
@@ -222,17 +223,20 @@ def _audit_row(asked: _Everything, status: int) -> recorder.Row:
 
 
 def _page(asked: _Everything) -> _Page:
-    root = asked.root = _placed(asked.root, asked.limits)
+    bound = _bound(asked)
+    root = asked.root = asked.root if bound is None else replace(asked.root, places=(asked.root.bucket,))
     statements = [sql.head(root, body=True)]
     matching = asked.part == _MATCH
     if matching:
         if root.pat is not None:
             statements.append(sql.walk(root, asked.narrow, asked.after, asked.count + 1))
         statements.append(sql.elsewhere(root, asked.narrow, asked.after, asked.count + 1))
-    answers = database.batch(statements)
+    answers = database.batch([*statements, *(bound.questions if bound else ())])
     head = answers[0][0] if answers[0] else None
     if head is None or head[0]:
         _refuse(asked, gone=head is not None)
+    if bound is not None:
+        answers = _everywhere(asked, bound, answers[: len(statements)], answers[len(statements) :])
     page = _Page()
     if matching:
         near = answers[1] if root.pat is not None else []
@@ -245,12 +249,24 @@ def _page(asked: _Everything) -> _Page:
     return page
 
 
-def _placed(root: Root, limits: Limits) -> Root:
-    """On Citus the root with the buckets of what names the patient beside another one."""
-    if not root.is_patient or not citus.distributed():
-        return root
-    bound = places.of_compartment(plan.compartment_of(root.id), sorted(limits.types))
-    return root if bound is None else replace(root, places=bound.buckets(database.batch(bound.questions)))
+def _bound(asked: _Everything) -> Bound | None:
+    """On Citus: in which buckets others name the patient too. It is asked together with what lies in the patient's."""
+    if not asked.root.is_patient or not citus.distributed():
+        return None
+    return places.of_compartment(plan.compartment_of(asked.root.id), sorted(asked.limits.types))
+
+
+def _everywhere(
+    asked: _Everything, bound: Bound, answers: list[list[database.Row]], named: list[list[database.Row]]
+) -> list[list[database.Row]]:
+    """The answers, the last one from all buckets that can hold what lies elsewhere."""
+    buckets = bound.buckets(named)
+    if buckets != asked.root.places:
+        asked.root = replace(asked.root, places=buckets)
+        if asked.part == _MATCH:
+            elsewhere = sql.elsewhere(asked.root, asked.narrow, asked.after, asked.count + 1)
+            return [*answers[:-1], database.fetch(*elsewhere)]
+    return answers
 
 
 def _refuse(asked: _Everything, *, gone: bool) -> NoReturn:
