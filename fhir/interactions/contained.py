@@ -18,9 +18,9 @@ from fhir import database, json
 from fhir.definitions.structure import TYPE_NAME, TYPE_NUMBER
 from fhir.exceptions import InvalidRequest
 from fhir.search import binding, hashing, sql
+from fhir.search.beside import Found
 from fhir.search.clauses import AllOf, AnyOf, Clause, Terms, Types
 from fhir.search.extract import index
-from fhir.search.include import Found
 from fhir.search.judge import Judged, holds
 from fhir.search.request import SearchRequest
 

@@ -16,9 +16,10 @@ from accounts.texts import lazy_text
 from fhir import bundle, json, outcome, summary
 from fhir.definitions.structure import TYPE_NAME
 from fhir.exceptions import Issue
-from fhir.search import custom
+from fhir.search import custom, sql
 from fhir.search import page as paging
-from fhir.search.include import Found, included
+from fhir.search.beside import NOTHING, Found
+from fhir.search.include import included
 from fhir.search.page import Position
 from fhir.search.plan import Plan
 from fhir.search.request import SearchRequest
@@ -77,7 +78,9 @@ def _entries(asked: Search, rows: Sequence[Any]) -> Iterable[bytes]:
     found: list[Found] = [(TYPE_NAME[row[0]], row[1], row[-1]) for row in rows]
     entries = [entry(base_url, item, "match", request.summary, request.elements) for item in found]
     if request.includes and found:
-        others = included(found, request.includes, asked.context.scope, base_url)
+        carried = sql.patients_beside(asked.plan)
+        beside = NOTHING if carried is None else carried.read(rows, found, 4 + len(asked.plan.keys))
+        others = included(found, request.includes, asked.context.scope, base_url, beside)
         entries += [entry(base_url, item, "include", request.summary, ()) for item in others]
     if request.ignored:
         entries.append(_warning(asked))

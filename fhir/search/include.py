@@ -20,6 +20,7 @@ from fhir.exceptions import InvalidRequest
 from fhir.fhirpath import Environment, compile_many
 
 from . import catalogue, custom_rows, hashing
+from .beside import NOTHING, Found, Read
 from .catalogue import Parameter, parameters
 from .clauses import TRUE, Alias, Terms, Types
 from .parameters import reference
@@ -32,33 +33,51 @@ ROUNDS = 10
 # What the includes of one page add at most, and references that are followed at once.
 MOST = 10_000
 _MOST_TERMS = 200_000
-Found = tuple[str, str, str]  # type, id, content
 
 
 @dataclass(slots=True)
 class _Walk:
-    """What has been found so far."""
+    """What has been found so far, beginning with what came with the page."""
 
     scope: Scope
     base_url: str
+    beside: Read
     seen: set[tuple[str, str]]
     found: list[Found] = field(default_factory=list)
 
 
-def included(matches: Sequence[Found], asked: Sequence[Include], scope: Scope, base_url: str) -> list[Found]:
-    """The resources that the includes of a search add to its matches, each once. Raises InvalidRequest."""
-    walk = _Walk(scope, base_url, {(kind, rid) for kind, rid, _body in matches})
+def included(
+    matches: Sequence[Found], asked: Sequence[Include], scope: Scope, base_url: str, beside: Read = NOTHING
+) -> list[Found]:
+    """The resources that the includes of a search add to its matches, each once. Raises InvalidRequest.
+
+    Some may stand `beside` the matches already (fhir.search.beside).
+    """
+    walk = _Walk(scope, base_url, beside, {(kind, rid) for kind, rid, _body in matches})
     sources = list(matches)
     for number in range(ROUNDS + 1):
         wanted = [include for include in asked if number == 0 or include.iterate]
         if not sources or not wanted:
             return walk.found
-        sources = _round(walk, sources, wanted)
-        walk.found += sources
+        came = _new(walk, beside.patients) if number == 0 else []
+        walk.found += came
+        new = _round(walk, sources, wanted)
+        walk.found += new
+        sources = came + new
     if sources:
         text = _("The includes go on after %(limit)d rounds of “:iterate”: name fewer references.")
         raise InvalidRequest(lazy_text(text, limit=ROUNDS), code="too-costly", expression="_include")
     return walk.found
+
+
+def _new(walk: _Walk, found: Iterable[Found]) -> list[Found]:
+    """What has not been found before."""
+    new = []
+    for item in found:
+        if item[:2] not in walk.seen:
+            walk.seen.add(item[:2])
+            new.append(item)
+    return new
 
 
 def _round(walk: _Walk, sources: Sequence[Found], wanted: Sequence[Include]) -> list[Found]:
@@ -70,13 +89,7 @@ def _round(walk: _Walk, sources: Sequence[Found], wanted: Sequence[Include]) -> 
     if len(rows) > left or len(terms) > _MOST_TERMS:
         text = _("The includes add more than %(limit)d resources: ask for fewer matches with _count.")
         raise InvalidRequest(lazy_text(text, limit=MOST), code="too-costly", expression="_include")
-    new = []
-    for number, resource_id, body in rows:
-        key = (TYPE_NAME[number], resource_id)
-        if key not in walk.seen:
-            walk.seen.add(key)
-            new.append((*key, body))
-    return new
+    return _new(walk, ((TYPE_NAME[number], resource_id, body) for number, resource_id, body in rows))
 
 
 def _statement(walk: _Walk, terms: set[int], limit: int) -> tuple[str, Sequence[Any]]:
@@ -151,8 +164,9 @@ def _reader(resource_type: str, code: str, _generation: int) -> tuple[Any, list[
 
 
 def _forward(walk: _Walk, sources: Sequence[Found], include: Include) -> Iterator[int]:
-    for kind, _id, body in sources:
-        if include.source not in ("*", kind):
+    answered = walk.beside.answered(include)
+    for kind, resource_id, body in sources:
+        if include.source not in ("*", kind) or (kind, resource_id) in answered:
             continue
         values = _values(kind, include.code, json.loads(body))
         for parameter in _references_of(kind, include.code):

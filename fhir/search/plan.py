@@ -19,7 +19,7 @@ from fhir.definitions.search_parameters import clinical_date
 from fhir.definitions.structure import TYPE_NUMBER
 from fhir.exceptions import InvalidRequest
 
-from . import costs, hashing, order
+from . import beside, costs, hashing, order
 from .catalogue import parameters
 from .clauses import (
     AllOf,
@@ -56,8 +56,9 @@ class Plan:
     `policy` is what the caller may see; it is among `clauses` too, unless another clause implies it. `leading` are the
     clauses whose indexes may lead; the others are asked of each row. `generic` says that one plan of PostgreSQL serves
     all values, so that it is made once. `batched` is the clause that a walk asks of many patients at once
-    (fhir.search.batches); `counted` are the clauses as a total asks them. `buckets`, on Citus, are those that can hold
-    the matches of a search without a patient (fhir.search.places); one of them is `bucket` too.
+    (fhir.search.batches); `counted` are the clauses as a total asks them; `beside` are patients that come with a page.
+    `buckets`, on Citus, are those that can hold the matches of a search without a patient (fhir.search.places); one of
+    them is `bucket` too.
     """
 
     types: tuple[str, ...]
@@ -73,6 +74,7 @@ class Plan:
     generic: bool = False
     batched: Has | None = None
     counted: tuple[Clause, ...] = ()
+    beside: beside.Beside | None = None
 
     @property
     def condition(self) -> Clause:
@@ -118,6 +120,7 @@ def make(
         generic=all(_one_plan(clause, clause in leading) for clause in clauses),
         batched=_batched(clauses, keys, request) if leads == WALK else None,
         counted=tuple(costs.counted(clause, statistics) for clause in clauses),
+        beside=beside.wanted(request, policy, scope),
     )
 
 

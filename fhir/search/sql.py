@@ -10,6 +10,7 @@ from fhir import citus
 from fhir.definitions.structure import TYPE_NUMBER
 
 from . import batches, order
+from .beside import Beside
 from .clauses import Alias, Fragment, Types
 from .plan import CHART, SET, WALK, Plan
 
@@ -43,7 +44,7 @@ def page(
     body: bool = True,
     total: Statement | None = None,
 ) -> Statement:
-    """One page: type, id, version, bucket, the keys as texts, the answer to `total` if it is given, the content.
+    """One page: type, id, version, bucket, the keys as texts, what stands `beside`, the total, the content.
 
     `limit` rows after the row whose keys are `after`, in the order of the plan. The answer to `total` may be null in a
     first page of fewer rows.
@@ -53,8 +54,10 @@ def page(
     names = key_names(plan)
     if _gathers(plan):
         inner = _set(plan, names, limit, after)
+    elif plan.batched is None or citus.distributed():
+        inner = _walk(plan, names, limit, after)
     else:
-        inner = _walk(plan, names, limit, after) if plan.batched is None else _batches(plan, names, limit, after)
+        inner = _batches(plan, names, limit, after)
     columns = "".join(f", r.{name}::text" for name in names)
     order_by = order.order_by(plan.keys, [f"r.{name}" for name in names])
     if not body:
@@ -65,11 +68,21 @@ def page(
     if total is not None and after is None:
         # A first page that is not full is itself the total: PostgreSQL does not run the subquery then.
         counted = f", CASE WHEN count(*) OVER () >= {limit:d} THEN ({total[0]}) END"
+    rows, patients = inner.text, Fragment("")
+    if plan.beside is not None:
+        columns += ", r.refers, p.id, p.body"
+        rows = plan.beside.rows(rows, order.order_by(plan.keys, [f"i.{name}" for name in names]))
+        patients = plan.beside.lookup(plan.bucket)
     text = (
-        f"SELECT r.type, r.id, r.version, r.bucket{columns}{counted}, c.body FROM ({inner.text}) r"
-        f" JOIN content c ON {place} AND c.type = r.type AND c.id = r.id ORDER BY {order_by}"
+        f"SELECT r.type, r.id, r.version, r.bucket{columns}{counted}, c.body FROM ({rows}) r"
+        f" JOIN content c ON {place} AND c.type = r.type AND c.id = r.id{patients.text} ORDER BY {order_by}"
     )
-    return text, (*counting, *inner.parameters, *parameters)
+    return text, (*counting, *inner.parameters, *parameters, *patients.parameters)
+
+
+def patients_beside(plan: Plan) -> Beside | None:
+    """What stands beside the matches in the rows of `page`, behind the keys; on Citus only where one shard has both."""
+    return None if plan.bucket is None and citus.distributed() else plan.beside
 
 
 def _of_all_shards(
@@ -102,7 +115,10 @@ def _gathers(plan: Plan) -> bool:
 
 def _columns(plan: Plan, names: Sequence[str]) -> Fragment:
     found = [f"{key.sql.replace('$r', 'r')} AS {name}" for key, name in zip(plan.keys, names, strict=True)]
-    return Fragment(", ".join(found), tuple(p for key in plan.keys for p in key.parameters))
+    beside = patients_beside(plan)
+    further = Fragment("") if beside is None else beside.columns()
+    parameters = (*(p for key in plan.keys for p in key.parameters), *further.parameters)
+    return Fragment(", ".join([*found, *filter(None, [further.text])]), parameters)
 
 
 def _walk(plan: Plan, names: Sequence[str], limit: int, after: Sequence[str | None] | None) -> Fragment:
