@@ -19,10 +19,10 @@ from fhir.definitions.structure import RESOURCE_TYPES, TYPE_NAME, TYPE_NUMBER
 from fhir.exceptions import InvalidRequest
 from fhir.fhirpath import Environment, compile_many
 
-from . import catalogue, custom_rows, hashing
+from . import catalogue, custom_rows, hashing, references
 from .beside import NOTHING, Found, Read
 from .catalogue import Parameter, parameters
-from .clauses import TRUE, Alias, Terms, Types
+from .clauses import TRUE, Alias, Fragment, Terms, Types
 from .parameters import reference
 from .plan import policy_of
 from .request import Include
@@ -97,7 +97,7 @@ def _statement(walk: _Walk, terms: set[int], limit: int) -> tuple[str, Sequence[
     policy = policy_of(walk.scope)
     parts = [
         Terms(tuple(sorted(terms))).sql(alias),
-        Types(tuple(sorted(TYPE_NUMBER[name] for name in walk.scope.types("r")))).sql(alias),
+        _types(walk.scope.types("r")),
         TRUE if policy is None else policy.sql(alias),
     ]
     # Gathered first: a condition on the type beside the terms would mislead the planner.
@@ -108,6 +108,14 @@ def _statement(walk: _Walk, terms: set[int], limit: int) -> tuple[str, Sequence[
         f" LIMIT {limit:d}"
     )
     return text, [p for part in parts for p in part.parameters]
+
+
+@lru_cache(maxsize=64)
+def _types(allowed: frozenset[str]) -> Fragment:
+    """The condition on the types that the caller may read."""
+    if len(allowed) == len(RESOURCE_TYPES):
+        return TRUE
+    return Types(tuple(sorted(TYPE_NUMBER[name] for name in allowed))).sql(Alias("r"))
 
 
 def _terms(walk: _Walk, sources: Sequence[Found], include: Include) -> Iterator[int]:
@@ -168,13 +176,25 @@ def _forward(walk: _Walk, sources: Sequence[Found], include: Include) -> Iterato
     for kind, resource_id, body in sources:
         if include.source not in ("*", kind) or (kind, resource_id) in answered:
             continue
-        values = _values(kind, include.code, json.loads(body))
-        for parameter in _references_of(kind, include.code):
-            for fhir_type, value in values.get(parameter.code, ()):
-                text = reference.literal(value)
-                if text is not None:
-                    form = reference.forms(text, walk.base_url, fhir_type)[-1]
-                    yield from _target_terms(walk, parameter, include.target, form)
+        for parameter, fhir_type, text in _texts(kind, include.code, body):
+            form = reference.forms(text, walk.base_url, fhir_type)[-1]
+            yield from _target_terms(walk, parameter, include.target, form)
+
+
+def _texts(kind: str, code: str, body: str) -> Iterator[tuple[Parameter, str, str]]:
+    """Parameter, FHIR type and text of each reference of a resource by one parameter, or by all ("*")."""
+    read = None if code == "*" else references.reader(kind, code, catalogue.generation)
+    if read is not None:
+        parameter = parameters(kind)[code]
+        for text in read(body):
+            yield parameter, "Reference", text
+        return
+    values = _values(kind, code, json.loads(body))
+    for parameter in _references_of(kind, code):
+        for fhir_type, value in values.get(parameter.code, ()):
+            literal = reference.literal(value)
+            if literal is not None:
+                yield parameter, fhir_type, literal
 
 
 def _target_terms(walk: _Walk, parameter: Parameter, wanted: str | None, form: str) -> Iterator[int]:
