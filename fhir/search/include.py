@@ -14,17 +14,16 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.scopes import Scope
 from accounts.texts import lazy_text
-from fhir import database, json
+from fhir import ids, json
 from fhir.definitions.structure import RESOURCE_TYPES, TYPE_NAME, TYPE_NUMBER
 from fhir.exceptions import InvalidRequest
 from fhir.fhirpath import Environment, compile_many
 
-from . import catalogue, custom_rows, hashing, references
+from . import catalogue, custom_rows, hashing, include_sql, references
 from .beside import NOTHING, Found, Read
-from .catalogue import Parameter, parameters
-from .clauses import TRUE, Alias, Fragment, Terms, Types
+from .catalogue import Parameter, parameters, patient_decides
+from .include_sql import Place
 from .parameters import reference
-from .plan import policy_of
 from .request import Include
 
 # How often `:iterate` goes on; https://hl7.org/fhir/R4/search.html#include leaves the bound to the server. What lies
@@ -81,59 +80,35 @@ def _new(walk: _Walk, found: Iterable[Found]) -> list[Found]:
 
 
 def _round(walk: _Walk, sources: Sequence[Found], wanted: Sequence[Include]) -> list[Found]:
-    terms = {term for include in wanted for term in _terms(walk, sources, include)}
+    terms = dict(pair for include in wanted for pair in _terms(walk, sources, include))
     if not terms:
         return []
     left = MOST - len(walk.found)
-    rows = database.fetch(*_statement(walk, terms, left + 1))
+    rows = include_sql.rows(walk.scope, terms, left + 1)
     if len(rows) > left or len(terms) > _MOST_TERMS:
         text = _("The includes add more than %(limit)d resources: ask for fewer matches with _count.")
         raise InvalidRequest(lazy_text(text, limit=MOST), code="too-costly", expression="_include")
     return _new(walk, ((TYPE_NAME[number], resource_id, body) for number, resource_id, body in rows))
 
 
-def _statement(walk: _Walk, terms: set[int], limit: int) -> tuple[str, Sequence[Any]]:
-    alias = Alias("r")
-    policy = policy_of(walk.scope)
-    parts = [
-        Terms(tuple(sorted(terms))).sql(alias),
-        _types(walk.scope.types("r")),
-        TRUE if policy is None else policy.sql(alias),
-    ]
-    # Gathered first: a condition on the type beside the terms would mislead the planner.
-    text = (
-        f"WITH m AS MATERIALIZED (SELECT r.bucket, r.type, r.id, r.pat, r.terms FROM resource r"
-        f" WHERE {parts[0].text} AND NOT r.deleted) SELECT r.type, r.id, c.body FROM m r JOIN content c"
-        f" ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id WHERE {parts[1].text} AND {parts[2].text}"
-        f" LIMIT {limit:d}"
-    )
-    return text, [p for part in parts for p in part.parameters]
-
-
-@lru_cache(maxsize=64)
-def _types(allowed: frozenset[str]) -> Fragment:
-    """The condition on the types that the caller may read."""
-    if len(allowed) == len(RESOURCE_TYPES):
-        return TRUE
-    return Types(tuple(sorted(TYPE_NUMBER[name] for name in allowed))).sql(Alias("r"))
-
-
-def _terms(walk: _Walk, sources: Sequence[Found], include: Include) -> Iterator[int]:
+def _terms(walk: _Walk, sources: Sequence[Found], include: Include) -> Iterator[tuple[int, Place]]:
     return _reverse(sources, include) if include.reverse else _forward(walk, sources, include)
 
 
-def _reverse(sources: Sequence[Found], include: Include) -> Iterator[int]:
+def _reverse(sources: Sequence[Found], include: Include) -> Iterator[tuple[int, Place]]:
+    decides = include.source in TYPE_NUMBER and patient_decides(include.source, include.code)
     for kind, resource_id, body in sources:
         if include.target is not None and include.target != kind:
             continue
         own, canonical = _bases(include.source, include.code, kind, catalogue.generation)
         term = hashing.own_term(kind, resource_id)
+        place = ids.bucket_of(resource_id) if decides and kind == "Patient" else None
         for base in own:
-            yield base ^ term
+            yield base ^ term, place
         url = json.loads(body).get("url") if canonical else None
         if url is not None:
             for base in canonical:
-                yield base ^ hashing.uri(url)
+                yield base ^ hashing.uri(url), None
 
 
 @lru_cache(maxsize=4096)
@@ -171,7 +146,7 @@ def _reader(resource_type: str, code: str, _generation: int) -> tuple[Any, list[
     return compile_many(official, resource_type), [p for p in known if p.custom]
 
 
-def _forward(walk: _Walk, sources: Sequence[Found], include: Include) -> Iterator[int]:
+def _forward(walk: _Walk, sources: Sequence[Found], include: Include) -> Iterator[tuple[int, Place]]:
     answered = walk.beside.answered(include)
     for kind, resource_id, body in sources:
         if include.source not in ("*", kind) or (kind, resource_id) in answered:
@@ -197,12 +172,13 @@ def _texts(kind: str, code: str, body: str) -> Iterator[tuple[Parameter, str, st
                 yield parameter, fhir_type, literal
 
 
-def _target_terms(walk: _Walk, parameter: Parameter, wanted: str | None, form: str) -> Iterator[int]:
+def _target_terms(walk: _Walk, parameter: Parameter, wanted: str | None, form: str) -> Iterator[tuple[int, Place]]:
     target = reference.target_type(form)
     if target is not None:
-        if wanted in (None, target) and (target, form.split("/", 1)[1]) not in walk.seen:
-            yield hashing.reference(form)
+        name = form.split("/", 1)[1]
+        if wanted in (None, target) and (target, name) not in walk.seen:
+            yield hashing.reference(form), (TYPE_NUMBER[target], name)
     elif "canonical" in parameter.types or "uri" in parameter.types:
         for name in (wanted,) if wanted else parameter.targets:
             if name in RESOURCE_TYPES and "url" in parameters(name):
-                yield hashing.parameter_hash(name, "url") ^ hashing.uri(form)
+                yield hashing.parameter_hash(name, "url") ^ hashing.uri(form), None

@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 
 from bench import layouts, shapes
+from bench import tasks as bench_tasks
 from bench.tasks import sent
 from clinical_records.testing import ApiClient, database_environment
 from fhir import citus
@@ -116,6 +117,100 @@ def test_questions_to_a_chart(client: ApiClient, question: str) -> None:
     one_shard(lambda: client.get(question.format(subject)), 200)
 
 
+def asked(send: Callable[[], Any]) -> list[str]:
+    """The tasks of a search, those of its audit row apart: where that is of no patient, it lies anywhere."""
+    with sent() as tasks:
+        answer = send()
+    assert answer.status_code == 200, answer.content
+    assert answer.resource().get("entry"), answer.content
+    return [task for task in tasks.tasks if "audit_record" not in task]
+
+
+def practitioner() -> dict[str, Any]:
+    return {"resourceType": "Practitioner", "identifier": [{"system": "urn:tasks", "value": str(uuid4())}]}
+
+
+def test_an_identifier_is_asked_for_its_place(client: ApiClient) -> None:
+    """One task says where it lies, one finds it there, whatever the number of shards."""
+    value = made(client, patient())["identifier"][0]["value"]
+    of_nobody = made(client, practitioner())["identifier"][0]["value"]
+    assert len(asked(lambda: client.get(f"Patient?identifier=urn:tasks|{value}"))) == 2
+    assert len(asked(lambda: client.get(f"Patient?identifier={value}"))) == 2
+    assert len(asked(lambda: client.get(f"Practitioner?identifier={of_nobody}&_total=accurate"))) == 2
+
+
+def test_ids_say_their_place(client: ApiClient) -> None:
+    subject = made(client, patient())["id"]
+    known = made(client, observation(subject))["id"]
+    assert len(asked(lambda: client.get(f"Patient?_id={subject}"))) == 1
+    # Its patient may have changed: its home is asked too.
+    assert len(asked(lambda: client.get(f"Observation?_id={known}"))) == 2
+
+
+def test_chains_by_patient_go_where_the_patient_is(client: ApiClient) -> None:
+    subject = made(client, patient())
+    made(client, observation(subject["id"]))
+    value = subject["identifier"][0]["value"]
+    assert len(asked(lambda: client.get(f"Observation?patient.identifier=urn:tasks|{value}&status=final"))) == 2
+    assert len(asked(lambda: client.get(f"Observation?patient._id={subject['id']}&_sort=value-quantity"))) == 1
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Patient/{}/Observation",
+        "Patient/{}/Observation?date=ge2020&_sort=-date",
+        "Patient/{}/*",
+        "Patient/{}/$everything",
+        "Patient/{}/$everything?_count=2",
+        "Observation/$lastn?patient={}&code=8867-4",
+        "Observation?patient={}&_sort=value-quantity",
+        "Observation?patient={}&patient.family=Rojas",
+        "Observation?patient={}&_include=Observation:subject",
+        "Patient?_id={}&_revinclude=Observation:patient&_revinclude=Condition:subject",
+    ],
+)
+def test_a_compartment_is_one_shard_where_nobody_else_names_the_patient(client: ApiClient, question: str) -> None:
+    subject = made(client, patient())["id"]
+    for _number in range(3):
+        made(client, observation(subject))
+    with sent() as tasks:
+        answer = client.get(question.format(subject))
+    assert answer.status_code == 200 and answer.resource()["entry"], answer.content
+    found = [task for task in tasks.tasks if "audit_record" not in task]
+    assert len({place for task in found for place in bench_tasks.Tasks([task], tasks.places).shards()}) == 1
+
+
+def test_a_patient_is_asked_for_in_one_shard(client: ApiClient, api: Callable[..., ApiClient]) -> None:
+    """And in the shards of those who name the patient, who have said so."""
+    subject = made(client, patient())["id"]
+    made(client, observation(subject))
+    self = api(role="patient", fhir_user=f"Patient/{subject}")
+    for question in (
+        "Observation",
+        "Observation?code=8867-4&_total=accurate",
+        "Patient",
+        "Observation?subject.active:missing=true",
+    ):
+        one_shard(lambda question=question: self.get(question), 200)  # type: ignore[misc]
+
+
+def test_includes_are_asked_for_at_home(client: ApiClient) -> None:
+    of_nobody = made(client, practitioner())["id"]
+    subject = made(client, patient(generalPractitioner=[{"reference": f"Practitioner/{of_nobody}"}]))["id"]
+    assert len(asked(lambda: client.get(f"Patient?_id={subject}&_include=Patient:general-practitioner"))) == 2
+
+
+def test_a_conditional_create_asks_few_shards(client: ApiClient) -> None:
+    """Where the identifier would be, and where nothing was found; then the row, and the place of the identifier."""
+    resource = patient()
+    condition = {"If-None-Exist": f"identifier=urn:tasks|{resource['identifier'][0]['value']}"}
+    with sent() as tasks:
+        assert client.post("Patient", resource, headers=condition).status_code == 201
+    reads = [task for task in tasks.tasks if "SELECT" in task and "INSERT" not in task]
+    assert len(reads) == 2, "\n".join(reads)
+
+
 @pytest.fixture(scope="module")
 def counts(django_db_setup: None, django_db_blocker: Any) -> dict[str, shapes.Count]:
     """What every shape of question sends, in a database of its own with eight shards: on few, all may be some."""
@@ -130,8 +225,25 @@ def of_kind(*kinds: str) -> list[str]:
     return [shape.name for shape in shapes.SHAPES if shape.kind in kinds]
 
 
-@pytest.mark.parametrize("name", of_kind(shapes.READ, shapes.WRITE))
+NEW_PATIENT = "transaction, one patient"
+
+
+@pytest.mark.parametrize("name", [name for name in of_kind(shapes.READ, shapes.WRITE) if name != NEW_PATIENT])
 def test_a_read_and_a_write_stay_in_one_shard(counts: dict[str, shapes.Count], name: str) -> None:
+    assert counts[name].shards == 1, counts[name]
+
+
+def test_a_new_patient_is_written_to_one_shard_and_to_that_of_the_identifier(counts: dict[str, shapes.Count]) -> None:
+    """Which may be the same one, as chance has it: it is told by their tasks."""
+    assert counts[NEW_PATIENT].shards in (1, 2), counts[NEW_PATIENT]
+    assert counts[NEW_PATIENT].tasks == "7", counts[NEW_PATIENT]
+
+
+ONE_SHARD = ["compartment", "$everything", "patient, _revinclude", "the patient's own search"]
+
+
+@pytest.mark.parametrize("name", ONE_SHARD)
+def test_what_is_about_one_patient_asks_one_shard(counts: dict[str, shapes.Count], name: str) -> None:
     assert counts[name].shards == 1, counts[name]
 
 
