@@ -177,7 +177,8 @@ def _audit_row(
         patient = asked.context.scope.compartment.removeprefix("Patient/")
     return asked.context.audit(
         interaction,
-        bucket=None if patient is None else ids.bucket_of(patient),
+        # Beside the rows, where one bucket has them all: no other node is needed for it.
+        bucket=asked.plan.bucket if patient is None else ids.bucket_of(patient),
         status=200,
         at=store.now(),
         type_number=None if resource_type is None else TYPE_NUMBER[resource_type],
