@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/search.html#modifiers, #chaining, #has
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from django.utils.translation import gettext_lazy as _
@@ -26,6 +26,7 @@ from .terminology import MODIFIERS as TERMINOLOGY
 from .terminology import Terminology
 from .terminology import clause as coded
 
+_NEGATIVE = ("not", "not-in")
 _DEEPEST = 8
 _MOST_TARGETS = 24
 # Parameters of all resources that have rules of their own.
@@ -97,7 +98,17 @@ def clause(resource_type: str, name: str, value: str, reader: Reader) -> Clause:
         return _chain(parameter, modifier or None, rest, value, reader)
     if modifier == "missing":
         return _missing(parameter, value)
-    return _plain(parameter, modifier or None, value, reader)
+    found = _plain(parameter, modifier or None, value, reader)
+    return AllOf((found, *indexed([parameter]))) if parameter.custom and modifier in _NEGATIVE else found
+
+
+def indexed(asked: Iterable[Parameter]) -> tuple[Clause, ...]:
+    """What a resource has to be beside the opposite of a condition: indexed for the parameters of clients in it.
+
+    While they are being built nothing is known of the others, and the answer says that they are not found.
+    """
+    marks = {p.code: hashing.presence(p.resource_type, p.stored_as[0]) for p in asked if p.custom}
+    return tuple(Terms(tuple(sorted(both)), code) for code, both in marks.items())
 
 
 def _unknown(resource_type: str, code: str) -> UnknownParameter:

@@ -153,10 +153,14 @@ class _Filter:
         if not self._accept("("):
             self.at = start
             return self._comparison()
+        known = len(self.reader.custom)
         found = self._combined()
         if not self._accept(")"):
             raise self._refusal()
-        return Not(found) if negated else found
+        if not negated:
+            return found
+        own = [parameter for parameter in self.reader.custom[known:] if parameter.resource_type == self.type]
+        return AllOf((Not(found), *conditions.indexed(own))) if own else Not(found)
 
     def _comparison(self) -> Clause:
         links, operator, value = self._path(), self._take(_VALUE), self._value()

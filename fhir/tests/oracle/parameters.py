@@ -420,7 +420,7 @@ class Parameter:
         return [[found(node, part.sources) for part in self.parts] for node in nodes]
 
 
-def _parameter(resource_type: str, line: str) -> Parameter:
+def parameter(resource_type: str, line: str) -> Parameter:
     code, kind, *rest = line.split()
     if kind == "composite":
         parts = []
@@ -434,7 +434,7 @@ def _parameter(resource_type: str, line: str) -> Parameter:
 
 
 PARAMETERS: dict[str, dict[str, Parameter]] = {
-    name: {line.split()[0]: _parameter(name, line) for line in (COMMON + text).strip().splitlines() if line}
+    name: {line.split()[0]: parameter(name, line) for line in (COMMON + text).strip().splitlines() if line}
     for name, text in TYPES.items()
 }
 

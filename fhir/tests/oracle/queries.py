@@ -82,6 +82,9 @@ class Asker:
 
     def sort(self, resource_type: str) -> str:
         known = [p.code for p in PARAMETERS[resource_type].values() if p.type not in ("composite", "special")]
+        # docs/reindex.md: by which of its own parameters a client can sort.
+        own = ("token", "reference", "uri")
+        known = [c for c in known if not (c.startswith("x-") and PARAMETERS[resource_type][c].type in own)]
         chosen = self.random.sample(known, self.random.choice((1, 1, 2)))
         return ",".join(self.random.choice(("", "-")) + code for code in chosen)
 

@@ -125,6 +125,8 @@ class Run:
         found = [resource for page in pages for resource in page.matches]
         expected = {resource["id"] for resource in matches}
         ids = [resource["id"] for resource in found]
+        if any(page.outcomes for page in pages):
+            return f"warned: {pages[0].outcomes}"
         if len(ids) != len(set(ids)):
             return f"twice: {sorted(i for i in ids if ids.count(i) > 1)}"
         if set(ids) != expected:
@@ -170,13 +172,14 @@ class Patient(Run):
 
 
 class Page:
-    """One Bundle: the matches, what was included, the links by relation."""
+    """One Bundle: the matches, what was included, what an outcome says, the links by relation."""
 
     def __init__(self, bundle: dict[str, Any]) -> None:
-        by_mode: dict[str, list[dict[str, Any]]] = {"match": [], "include": []}
+        by_mode: dict[str, list[dict[str, Any]]] = {"match": [], "include": [], "outcome": []}
         for entry in bundle.get("entry", ()):
             by_mode[entry["search"]["mode"]].append(entry["resource"])
         self.matches, self.others = by_mode["match"], by_mode["include"]
+        self.outcomes = [issue["details"]["text"] for outcome in by_mode["outcome"] for issue in outcome["issue"]]
         self.links = {link["relation"]: link["url"] for link in bundle["link"]}
 
     @property
