@@ -21,12 +21,17 @@ from .paths import Branch, branches
 # Columns of the resource table hold these; they have neither terms nor rows.
 COLUMNS = ("_id", "_lastUpdated")
 
-# The official definition of `relationship` exchanges the expressions of its two parts.
+# The official definition of `relationship` exchanges the expressions of its two parts; that of `characteristic-value`
+# names all values, among them quantities, which its second part, a token, cannot find.
 _PARTS = {
+    ("Group", "characteristic-value"): (
+        ("characteristic", "token", "code"),
+        ("value", "token", "value.as(CodeableConcept) | value.as(boolean)"),
+    ),
     ("DocumentReference", "relationship"): (
         ("relatesto", "reference", "target"),
         ("relation", "token", "code"),
-    )
+    ),
 }
 # Parts of names and addresses that are parameters of their own.
 _NAME_PARTS = {"family": "family", "given": "given"}

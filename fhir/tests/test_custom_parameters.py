@@ -73,6 +73,25 @@ def test_counts_and_missing_values_warn_too(admin: ApiClient) -> None:
     assert found(admin, f"{query}false") == ([holding], [])
 
 
+def test_the_opposite_finds_only_what_is_indexed(admin: ApiClient) -> None:
+    tag = uuid4().hex
+    tagged = {"meta": {"tag": [{"code": tag}]}, "deceasedBoolean": True}
+    before = made(admin, patient() | tagged)
+    described = definition(type="token", expression="(Patient.deceased as boolean)")
+    made(admin, described)
+    after = made(admin, patient() | tagged | {"deceasedBoolean": False})
+    code = described["code"]
+    queries = (f"{code}:not=true", f"_filter=not%20({code}%20eq%20true)", f"_filter=not%20({code}%20pr%20false)")
+    for query in queries:
+        ids, texts = found(admin, f"Patient?_tag={tag}&{query}")
+        assert ids == [after] and texts, query
+    index_all()
+    for query in queries[:2]:
+        assert found(admin, f"Patient?_tag={tag}&{query}") == ([after], []), query
+    ids, texts = found(admin, f"Patient?_tag={tag}&{queries[2]}")
+    assert set(ids) == {before, after} and texts == []
+
+
 def test_another_expression_is_another_index(admin: ApiClient) -> None:
     one = made(admin, patient(valueString="Needle"))
     two = made(admin, {"resourceType": "Patient", "extension": [{"url": "urn:custom/other", "valueString": "Needle"}]})

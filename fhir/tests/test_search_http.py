@@ -245,3 +245,15 @@ def test_the_audit_row_says_what_was_asked(client: Any, system: str) -> None:
         "SELECT query, patient, status FROM audit_record WHERE patient = %s AND interaction = 10", (patient,)
     )
     assert rows == [(f"Observation?patient={patient}&code=x", patient, 200)]
+
+
+def test_a_part_of_another_type_is_no_value_of_a_composite(client: Any, system: str) -> None:
+    def group(**value: Any) -> str:
+        characteristic = {"code": {"text": "age"}, "exclude": False, **value}
+        elements = {"type": "person", "actual": False, "characteristic": [characteristic]}
+        return make(client, system, resourceType="Group", **elements)
+
+    amount, flag = group(valueQuantity={"value": 5}), group(valueBoolean=True)
+    asked = f"Group?identifier={system}|v&characteristic-value:missing="
+    assert found(client, asked + "true") == [amount]
+    assert found(client, asked + "false") == [flag]

@@ -335,3 +335,29 @@ def test_a_patient_finds_only_the_own_chart(charts: Any, api: Any) -> None:
     for number, expected in ((4, [[4]]), (3, [[]])):
         asking = api(role="patient", fhir_user=f"Patient/{patients[number]}")
         assert pages(X, asking) == expected
+
+
+def test_the_opposite_of_a_chain_that_leads_nowhere_is_true(api: Any) -> None:
+    client, mark = api(role="administrator"), uuid4().hex
+    tag = {"meta": {"tag": [{"system": "u:t", "code": mark}]}}
+    patient = client.post("Patient", {"resourceType": "Patient"}).json()["id"]
+    for subject in ({"subject": {"reference": f"Patient/{patient}"}}, {}):
+        body = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, **tag, **subject}
+        assert client.post("Observation", body).status_code == 201
+    for path in ("subject.family", "subject:Patient._profile", "performer:Practitioner.name", "subject.identifier"):
+        answer = client.get(f"Observation?_tag={mark}&_filter=" + quote(f"not ({path} eq {mark})"))
+        assert len(answer.json().get("entry", ())) == 2, path
+
+
+def test_includes_that_go_on_are_refused_instead_of_cut(api: Any) -> None:
+    client = api(role="administrator")
+    chain = [f"org-{uuid4().hex}" for _ in range(13)]
+    for name, above in zip(chain, [None, *chain], strict=False):
+        part = {"partOf": {"reference": f"Organization/{above}"}} if above else {}
+        body = {"resourceType": "Organization", "id": name, "name": "x", **part}
+        assert client.put(f"Organization/{name}", body).status_code == 201
+    ask = "Organization?_id={}&_include:iterate=Organization:partof"
+    whole = client.get(ask.format(chain[10])).json()
+    assert {entry["resource"]["id"] for entry in whole["entry"]} == set(chain[:11])
+    refused = client.get(ask.format(chain[11]))
+    assert refused.status_code == 400 and refused.json()["issue"][0]["code"] == "too-costly"

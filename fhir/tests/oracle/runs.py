@@ -118,7 +118,7 @@ class Run:
             # docs/search.md: a link that may lead to very many types has to name one.
             bound = refusal.code == "too-costly" and (
                 any(name.count(".") > 1 for name, _value in query.pairs)
-                or included(world, matches, query.includes)[1] > ROUNDS
+                or any(included(world, [match], query.includes)[1] > ROUNDS for match in matches)
             )
             right = bound or (refusal.status in (400, 403) and self.forbidden(query))
             return None if right else str(refusal)

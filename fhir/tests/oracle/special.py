@@ -34,9 +34,12 @@ def holds(world: judge.World, resource: judge.Resource, name: str, value: str) -
     if name == "_list":
         return any(_in_list(world, resource, each) for each in alternatives)
     texts = [narrative(resource)] if name == "_text" else list(written(resource))
-    return any(
-        all(any(word.lower() in text.lower() for text in texts) for word in each.split()) for each in alternatives
-    )
+    return any(all(any(lower(word) in lower(text) for text in texts) for word in each.split()) for each in alternatives)
+
+
+def lower(text: str) -> str:
+    """Small letters, each by itself: a sigma is one wherever it stands."""
+    return "".join(character.lower() for character in text)
 
 
 def narrative(resource: judge.Resource) -> str:
