@@ -60,7 +60,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--charts", type=int, default=40, help="interactions: charts of 100 resources to begin with")
     parser.add_argument("--clients", type=_numbers, default=[1, 4, 16], help="interactions: 1,4,16")
     parser.add_argument("--patients", type=_numbers, default=[], help="search: 250,1000,4000; layouts: 200")
-    parser.add_argument("--only", action="append", default=[], help="search: queries with this in their names; no file")
+    parser.add_argument("--only", action="append", default=[], help="search, layouts: with this in its name; no file")
     parser.add_argument("--keep", action="store_true", help="keep the databases in var/bench, and use kept ones")
     parser.add_argument("--forget", action="store_true", help="only remove what --keep has kept")
     parser.add_argument("--no-file", action="store_true", help="do not write RESULTS.md")
@@ -135,6 +135,7 @@ def _layouts(options: argparse.Namespace) -> None:
     """Counts the tasks, measures unless only they are asked for, and writes both documents."""
     from . import layout_report, layout_servers, layouts, shapes
 
+    asked = [s for s in shapes.SHAPES if not options.only or any(word in s.name for word in options.only)]
     names = [layout_report.CLUSTER] if options.tasks else [*layout_servers.VARIABLES]
     with layout_servers.servers(names, options.shards) as servers:
         cluster = next(server for server in servers if server.name == layout_report.CLUSTER)
@@ -143,14 +144,13 @@ def _layouts(options: argparse.Namespace) -> None:
             print(layout_report.shape_table(counts))
             _document(options, lambda text: layout_report.with_counts(text, counts))
             return
-        cells, facts = layouts.timed(servers, options.patients[0], options.rounds, say)
+        cells, facts = layouts.timed(servers, asked, options.patients[0], options.rounds, say)
     figures = layout_report.Figures(cells, facts, counts)
     machine = report.machine(facts[layout_report.PLAIN].settings["server_version"].split()[0])
     introduction = layout_report.introduction(figures, machine, options.rounds, options.patients[0])
     parts = [introduction, *(f"## {title}\n\n{body}" for title, body in layout_report.sections(figures).items())]
     _told(options, LAYOUTS, "\n\n".join(parts))
-    made = layout_report.shape_table(counts, figures)
-    _document(options, lambda text: layout_report.documented(text, made))
+    _document(options, lambda text: layout_report.documented(text, layout_report.shape_table(counts, figures)))
 
 
 def _document(options: argparse.Namespace, change: Callable[[str], str]) -> None:

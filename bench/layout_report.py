@@ -24,6 +24,11 @@ class Figures:
     counts: Mapping[str, Count]
     misses: list[str] = field(default_factory=list)
 
+    @property
+    def shapes(self) -> list[Shape]:
+        """Those that were asked, in order."""
+        return [shape for shape in SHAPES if (shape.name, PLAIN) in self.cells]
+
     def cell(self, shape: Shape, layout: str) -> Cell:
         """The figures of a shape on a layout."""
         return self.cells[shape.name, layout]
@@ -46,7 +51,7 @@ class Figures:
 def one_patient(figures: Figures) -> str:
     """Reads, writes and charts, which have bounds."""
     rows = []
-    for shape in SHAPES:
+    for shape in figures.shapes:
         if shape.kind in ONE_PATIENT:
             row = [shape.name, _milliseconds(figures.cell(shape, PLAIN).p50)]
             for layout in BOUNDS:
@@ -67,7 +72,7 @@ def many_patients(figures: Figures) -> str:
             *(_milliseconds(figures.cell(shape, name).p50) for name in figures.facts),
             *(f"{figures.ratio(shape, name):.2f}" for name in others),
         ]
-        for shape in SHAPES
+        for shape in figures.shapes
         if shape.kind not in ONE_PATIENT
     ]
     header = ("one client, p50", "tasks", *(f"{name} ms" for name in figures.facts), *(f"{n} ratio" for n in others))
@@ -78,7 +83,7 @@ def busy(figures: Figures) -> str:
     """CLIENTS at once: rates, and CPU of all processes."""
     names = list(figures.facts)
     rows = []
-    for shape in SHAPES:
+    for shape in figures.shapes:
         cells = [figures.cell(shape, name) for name in names]
         rows.append(
             [

@@ -17,7 +17,7 @@ from fhir import json
 
 from . import client, cpu, layout_process
 from .layout_process import Facts, Served
-from .shapes import SHAPES, Hand, Question, Shape
+from .shapes import Hand, Question, Shape
 
 Say = Callable[[str], None]
 MICROSECONDS = 1e6
@@ -143,13 +143,13 @@ def _request(question: Question, layout: Layout, cell: Cell, answer: Answer | No
 Cells = dict[tuple[str, str], Cell]
 
 
-def measure(layouts: Sequence[Layout], patients: int, rounds: int, say: Say) -> Cells:
+def measure(layouts: Sequence[Layout], asked: Sequence[Shape], patients: int, rounds: int, say: Say) -> Cells:
     """All cells; the first round warms up, finds out how often each shape can be asked, and is not kept."""
-    cells = {(shape.name, layout.name): Cell(shape, layout.name) for shape in SHAPES for layout in layouts}
+    cells = {(shape.name, layout.name): Cell(shape, layout.name) for shape in asked for layout in layouts}
     hand = Hand(patients)
     counts: dict[str, int] = {}
     for turn in range(rounds + 1):
-        for shape in SHAPES:
+        for shape in asked:
             line = [(layout, cells[shape.name, layout.name]) for layout in layouts]
             _in_turns(line, shape, hand, counts.get(shape.name, LEAST))
             counts.setdefault(shape.name, _fitting(line))
@@ -212,13 +212,15 @@ def _with_clients(line: Sequence[tuple[Layout, Cell]], shape: Shape, hand: Hand,
         cell.postgres.append(used / len(requests) * MICROSECONDS)
 
 
-def timed(servers: Sequence[Server], patients: int, rounds: int, say: Say) -> tuple[Cells, dict[str, Facts]]:
+def timed(
+    servers: Sequence[Server], asked: Sequence[Shape], patients: int, rounds: int, say: Say
+) -> tuple[Cells, dict[str, Facts]]:
     """Loads, serves and measures."""
     with prepared(servers, patients, say) as layouts:
         for layout in layouts:
             layout.served = layout.ask(layout_process.serve)
         started = time.monotonic()
-        cells = measure(layouts, patients, rounds, say)
+        cells = measure(layouts, asked, patients, rounds, say)
         say(f"{rounds} rounds, {time.monotonic() - started:.0f} s")
         return cells, {layout.name: layout.facts for layout in layouts}
 
