@@ -8,6 +8,9 @@ from psycopg.types.numeric import Int8Dumper
 
 _ONE_PLAN = """SELECT set_config('plan_cache_mode', 'force_generic_plan', false)
  WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"""
+_NEW_PLANS = """SELECT set_config('plan_cache_mode', 'force_custom_plan', false)
+ WHERE NOT EXISTS (SELECT FROM pg_dist_node WHERE groupid <> 0)
+ OR EXISTS (SELECT FROM pg_dist_node WHERE groupid = 0 AND shouldhaveshards)"""
 
 
 def one_integer_type(*, connection: Any, **_: Any) -> None:
@@ -16,10 +19,17 @@ def one_integer_type(*, connection: Any, **_: Any) -> None:
         connection.connection.adapters.register_dumper(int, Int8Dumper)
 
 
-def generic_plans(*, connection: Any, **_: Any) -> None:
-    """PostgreSQL keeps one plan for a statement (docs/search.md); Citus needs the values to know the shard."""
+def plans(*, connection: Any, **_: Any) -> None:
+    """PostgreSQL keeps one plan for a statement (docs/search.md); Citus needs the values to know the shard.
+
+    Where the coordinator has shards itself, Citus 13.2 adds 40 kB to a kept plan at each use, until the session ends:
+    its look-up of what it has planned for a shard never finds it. There every plan is a new one, which costs the same
+    (docs/decisions/0060-layouts.md).
+    """
     if connection.vendor == "postgresql":
-        connection.connection.execute(_ONE_PLAN)
+        raw = connection.connection
+        if raw.execute(_ONE_PLAN).fetchone() is None:
+            raw.execute(_NEW_PLANS)
 
 
 class FhirConfig(AppConfig):
@@ -28,4 +38,4 @@ class FhirConfig(AppConfig):
 
     def ready(self) -> None:
         connection_created.connect(one_integer_type, dispatch_uid="fhir.one_integer_type")
-        connection_created.connect(generic_plans, dispatch_uid="fhir.generic_plans")
+        connection_created.connect(plans, dispatch_uid="fhir.plans")

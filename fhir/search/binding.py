@@ -1,6 +1,6 @@
 """Statements whose best plan depends on their values carry them in the text, so that PostgreSQL plans them anew.
 
-Sessions on plain PostgreSQL keep one generic plan for a statement (fhir.apps.generic_plans): making a plan costs more
+Sessions on plain PostgreSQL keep one generic plan for a statement (fhir.apps.plans): making a plan costs more
 than most searches do. Citus routes by the values and plans as it always does.
 """
 
