@@ -23,8 +23,8 @@ def delete(resource_type: str, resource_id: str, context: Context, *, if_match: 
 
     def attempt() -> Answer:
         current = store.current(TYPE_NUMBER[resource_type], resource_id)
-        require_match(current, if_match)
         writing.require_visible(current, context)
+        require_match(current, if_match)
         if current is None or current.deleted:
             return _nothing_to_delete(resource_type, resource_id, context)
         write = writing.deletion(resource_type, resource_id, current)

@@ -270,9 +270,9 @@ def _prepare_delete(step: Step, context: Context) -> None:
     step.status = 204
     if step.id is None:
         return
+    writing.require_visible(step.current, context)
     updating.require_match(step.current, step.entry.if_match)
     if step.current is not None and not step.current.deleted:
-        writing.require_visible(step.current, context)
         step.write = writing.deletion(step.type, step.id, step.current)
 
 
@@ -296,9 +296,9 @@ def _prepare_update(step: Step, context: Context) -> None:
     writing.require_legal_id(resource_id)
     resource = {**resource, "id": resource_id}
     writing.checked(resource, context, mode="update")
-    updating.require_match(step.current, step.entry.if_match, step.entry.if_none_match)
-    if step.current is not None:
+    if step.current is not None or step.entry.condition is None:
         writing.require_visible(step.current, context)
+    updating.require_match(step.current, step.entry.if_match, step.entry.if_none_match)
     step.write = updating.new(resource, resource_id, step.current, context)
     step.status = 201 if step.current is None or step.current.deleted else 200
 

@@ -41,9 +41,8 @@ def update(
 
     def attempt() -> Answer:
         current = store.current(TYPE_NUMBER[resource_type], resource_id)
+        writing.require_visible(current, context)
         require_match(current, if_match, if_none_match)
-        if current is not None or context.scope.compartment is not None:
-            writing.require_visible(current, context)
         write = new(resource, resource_id, current, context)
         status = 201 if current is None or current.deleted else 200
         save(write, context, "update", status)

@@ -39,7 +39,10 @@ def require_same_id(resource: dict[str, Any], resource_id: str) -> None:
 
 
 def require_visible(current: Current | None, context: Context) -> None:
-    """Raises NotFound where the caller is limited to a patient whom the resource is not about."""
+    """Raises NotFound where the caller is limited to a patient whom the resource is not about.
+
+    To be asked before anything else is said of `current`, be it that it has another version or that it is not there.
+    """
     limit = context.scope.compartment
     if limit is not None and (current is None or current.pat != ids.patient_hash(limit.removeprefix("Patient/"))):
         raise NotFound(_("There is no such record."))

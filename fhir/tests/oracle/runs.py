@@ -165,7 +165,7 @@ class Patient(Run):
         where of the types that a link may lead to only forbidden ones have what follows."""
         if not COMPARTMENT.keys() >= set(query.types) or query.patient:
             return True
-        text = " ".join(f"{name} {value}" if name in LOOKING else name for name, value in query.pairs)
+        text = " ".join(f"{name} {value}" if name.endswith(LOOKING) else name for name, value in query.pairs)
         named = set(re.findall(r":([A-Z][A-Za-z]+)[.:[]", text))
         untyped = re.search(r"(^|[\s(\[.:])[-_a-z]+[.[]", text)
         return bool(untyped or not COMPARTMENT.keys() >= named or re.search(r":in\b|:not-in\b| in | ni ", text))
