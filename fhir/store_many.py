@@ -34,6 +34,9 @@ _UPDATE_RESOURCES = f"""UPDATE resource r SET version = x.version, updated = x.u
  deleted = x.deleted, pat = x.pat, sdate = x.sdate, present = x.present, terms = {_TERMS}
  FROM {_X} WHERE r.bucket = x.bucket AND r.type = x.type AND r.id = x.id"""
 
+# Up to so many buckets a statement for each is cheaper on Citus than one for all shards.
+FEW_BUCKETS = 3
+
 KEYS = "unnest(%s::int[], %s::smallint[], %s::text[]) AS k(bucket, type, id)"
 ON_KEYS = "r.bucket = k.bucket AND r.type = k.type AND r.id = k.id"
 _INSERT_CONTENTS = """INSERT INTO content (bucket, type, id, body)
@@ -42,14 +45,15 @@ _UPDATE_CONTENTS = """UPDATE content r SET body = x.body
  FROM unnest(%s::int[], %s::smallint[], %s::text[], %b::text[]) AS x(bucket, type, id, body)
  WHERE r.bucket = x.bucket AND r.type = x.type AND r.id = x.id"""
 _INSERT_HISTORY = "INSERT INTO history (bucket, type, id, version, updated, method, pat, body)"
-_STORED = f"""FROM resource r LEFT JOIN content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id
+_CONTENT = "LEFT JOIN content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id"
+_STORED = f"""FROM resource r {_CONTENT}
  JOIN {KEYS} ON r.bucket = k.bucket AND r.type = k.type AND r.id = k.id WHERE true"""
 _SUPERSEDED = f"""{_INSERT_HISTORY}
  SELECT r.bucket, r.type, r.id, r.version, r.updated, r.method, r.pat, c.body {_STORED}"""
 _TARGETS = "unnest(%s::int[], %s::smallint[], %s::text[], %s::int[]) AS x(bucket, type, id, target)"
 _MOVE_SUPERSEDED = f"""{_INSERT_HISTORY}
  SELECT x.target, r.type, r.id, r.version, r.updated, r.method, r.pat, c.body
- FROM resource r LEFT JOIN content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id
+ FROM resource r {_CONTENT}
  JOIN {_TARGETS} ON r.bucket = x.bucket AND r.type = x.type AND r.id = x.id WHERE true"""
 _MOVE_HISTORY = f"""{_INSERT_HISTORY}
  SELECT x.target, r.type, r.id, r.version, r.updated, r.method, r.pat, r.body
@@ -120,8 +124,8 @@ def statements(writes: Sequence[Write], audit_rows: Sequence[recorder.Row]) -> l
     moved = [w for w in writes if w.moves]
     stay = [w for w in writes if w.previous is not None and not w.moves]
     return [
-        *(statement for bucket, share in _shares(stay) for statement in _superseding(share, bucket)),
-        *(statement for bucket, share in _shares(moved) for statement in _leaving(share, bucket)),
+        *(statement for buckets, share in _shares(stay) for statement in _superseding(share, buckets)),
+        *(statement for buckets, share in _shares(moved) for statement in _leaving(share, buckets)),
         *_arriving(moved),
         *_inserting(new + moved),
         *_claiming(new),
@@ -132,25 +136,34 @@ def statements(writes: Sequence[Write], audit_rows: Sequence[recorder.Row]) -> l
     ]
 
 
-def _shares(writes: Sequence[Write]) -> list[tuple[int | None, list[Write]]]:
-    """Sets of writes, each with the one bucket that their previous versions lie in; None where that does not matter."""
+def _shares(writes: Sequence[Write]) -> list[tuple[Sequence[int], list[Write]]]:
+    """Sets of writes, each with the buckets that their previous versions lie in; () where that does not matter.
+
+    On Citus each of a few buckets is a set of its own; many are one, and a statement of it is a task for each shard.
+    """
     if not writes or not citus.distributed():
-        return [(None, list(writes))] if writes else []
+        return [((), list(writes))] if writes else []
     shares: dict[int, list[Write]] = {}
     for write in writes:
         assert write.previous is not None
         shares.setdefault(write.previous.bucket, []).append(write)
-    return sorted(shares.items())
+    if len(shares) > FEW_BUCKETS:
+        return [(sorted(shares), list(writes))]
+    return [((bucket,), share) for bucket, share in sorted(shares.items())]
 
 
-def _within(bucket: int | None, touching: Iterable[Statement]) -> list[Statement]:
-    """The statements, all with a WHERE and an alias r, kept to rows of one bucket."""
-    if bucket is None:
+def _within(buckets: Sequence[int], touching: Iterable[Statement]) -> list[Statement]:
+    """The statements, all with a WHERE and an alias r, kept to rows of these buckets."""
+    if not buckets:
         return list(touching)
-    return [(f"{sql} AND r.bucket = %s", [*parameters, bucket]) for sql, parameters in touching]
+    if len(buckets) == 1:
+        return [(f"{sql} AND r.bucket = %s", [*parameters, buckets[0]]) for sql, parameters in touching]
+    listed = f"ANY('{array(buckets)}'::int[])"
+    content = f"{_CONTENT} AND c.bucket = {listed}"  # an outer join does not take it from r
+    return [(f"{sql.replace(_CONTENT, content)} AND r.bucket = {listed}", parameters) for sql, parameters in touching]
 
 
-def _superseding(stay: Sequence[Write], bucket: int | None) -> list[Statement]:
+def _superseding(stay: Sequence[Write], buckets: Sequence[int]) -> list[Statement]:
     keys = _keys(stay)
     kept = [w for w in stay if w.body is not None and w.previous is not None]
     gone = [w for w in stay if w.body is None]
@@ -162,10 +175,10 @@ def _superseding(stay: Sequence[Write], bucket: int | None) -> list[Statement]:
         *(_delete(table, keys) for table, *_ in INDEX_TABLES),
     ]
     revived = [w for w in kept if w.previous and w.previous.deleted]
-    return [*_within(bucket, touching), *_contents(_INSERT_CONTENTS, revived)]
+    return [*_within(buckets, touching), *_contents(_INSERT_CONTENTS, revived)]
 
 
-def _leaving(moved: Sequence[Write], bucket: int | None) -> list[Statement]:
+def _leaving(moved: Sequence[Write], buckets: Sequence[int]) -> list[Statement]:
     """The resource leaves its bucket, and its history goes before it."""
     old, targets = _keys(moved, at_previous=True), array([w.bucket for w in moved])
     touching = [
@@ -173,7 +186,7 @@ def _leaving(moved: Sequence[Write], bucket: int | None) -> list[Statement]:
         (_MOVE_HISTORY, [*old, targets]),
         *(_delete(table, old) for table in ("history", "content", "resource", *(t for t, *_ in INDEX_TABLES))),
     ]
-    return _within(bucket, touching)
+    return _within(buckets, touching)
 
 
 def _arriving(moved: Sequence[Write]) -> list[Statement]:
@@ -222,13 +235,14 @@ def lock(transaction: database.Transaction, keys: Sequence[tuple[int, int, str]]
     if not keys:
         return {}
     ordered = sorted(set(keys))
-    shares = [(bucket, list(share)) for bucket, share in groupby(ordered, itemgetter(0))]
-    if not citus.distributed():
-        shares = [(None, ordered)]
+    # Citus locks rows of one bucket only.
+    shares: list[tuple[Sequence[int], list[Key]]] = [((), ordered)]
+    if citus.distributed():
+        shares = [((bucket,), list(share)) for bucket, share in groupby(ordered, itemgetter(0))]
     locks = []
-    for bucket, share in shares:
+    for buckets, share in shares:
         columns = [array(column) for column in zip(*share, strict=True)]
-        locks += [(sql + _IN_ORDER, parameters) for sql, parameters in _within(bucket, [(_LOCK, columns)])]
+        locks += [(sql + _IN_ORDER, parameters) for sql, parameters in _within(buckets, [(_LOCK, columns)])]
     rows = [row for found in transaction.send([_PLANNED_ANEW, *locks]) for row in found]
     return {(row[7], row[8]): Current(*row[:7]) for row in rows}
 
@@ -247,10 +261,10 @@ def supersede(write: Write, audit_row: recorder.Row) -> None:
         transaction.commit(statements([write], [audit_row]))
 
 
+Key = tuple[int, int, str]  # bucket, type, id
 _OF_KEYS = f"{KEYS} ON {ON_KEYS} WHERE r.bucket = ANY(%s::int[])"
 _TARGETS_OF = f"SELECT r.type, r.id, r.target FROM locator r JOIN {_OF_KEYS}"
 _BODIES_OF = f"SELECT r.type, r.id, r.body FROM content r JOIN {_OF_KEYS}"
-Key = tuple[int, int, str]
 
 
 def targets(transaction: database.Transaction, keys: Sequence[Key]) -> dict[tuple[int, str], int]:

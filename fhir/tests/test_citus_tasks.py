@@ -13,8 +13,9 @@ from bench import layouts, shapes
 from bench import tasks as bench_tasks
 from bench.tasks import sent
 from clinical_records.testing import ApiClient, database_environment
-from fhir import citus
+from fhir import citus, ids
 from fhir.search import custom
+from fhir.store_many import FEW_BUCKETS
 
 pytestmark = pytest.mark.citus
 
@@ -199,6 +200,36 @@ def test_includes_are_asked_for_at_home(client: ApiClient) -> None:
     of_nobody = made(client, practitioner())["id"]
     subject = made(client, patient(generalPractitioner=[{"reference": f"Practitioner/{of_nobody}"}]))["id"]
     assert len(asked(lambda: client.get(f"Patient?_id={subject}&_include=Patient:general-practitioner"))) == 2
+
+
+def shard_of(resource_id: str) -> int:
+    """The number of the shard that a resource lies in at home."""
+    with connection.cursor() as cursor:
+        sql = "SELECT get_shard_id_for_distribution_column('resource', %s::int)"
+        cursor.execute(sql, [ids.bucket_of(resource_id)])
+        return int(cursor.fetchone()[0])
+
+
+def test_a_bundle_over_many_patients_reaches_their_shards_alone(client: ApiClient) -> None:
+    """A list of buckets is pruned in every statement: what it joins has the list too."""
+    by_shard: dict[int, list[dict[str, Any]]] = {}
+    while all(len(found) <= FEW_BUCKETS for found in by_shard.values()):
+        known = made(client, observation(made(client, patient())["id"]))
+        by_shard.setdefault(shard_of(known["id"]), []).append(known)
+    resources = max(by_shard.values(), key=len)
+    entries = [
+        {
+            "resource": {**each, "status": "amended"},
+            "request": {"method": "PUT", "url": f"Observation/{each['id']}"},
+        }
+        for each in resources
+    ]
+    with sent() as tasks:
+        answer = client.post("", {"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    assert answer.status_code == 200, answer.content
+    updates = [task for task in tasks.tasks if "UPDATE public.resource_" in task]
+    histories = [task for task in tasks.tasks if "INSERT INTO public.history_" in task]
+    assert len(updates) == len(histories) == 1, "\n".join(tasks.tasks)
 
 
 def test_a_conditional_create_asks_few_shards(client: ApiClient) -> None:
