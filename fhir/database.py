@@ -7,6 +7,7 @@ atomic on Citus, so several statements that write go into one `batch(…, atomic
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 import select
@@ -38,6 +39,9 @@ _counter: ContextVar[list[int] | None] = ContextVar("trips", default=None)
 COLLISIONS = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 # Connection exceptions, out of resources (disk full among them), shutdown and restart of a node.
 _UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
+# Citus gives XX000 where the connection to a node breaks inside a transaction.
+_NODE_LOST = "failure on connection marked as essential"
+_numbers = itertools.count()
 
 
 class Collision(Exception):
@@ -104,6 +108,8 @@ def _translated(error: psycopg.Error) -> Exception:
         logger.warning("A statement ran into the timeout")
         text = _("The question took too long and was stopped. Narrow it, or try again later.")
         return Unavailable(text, code="timeout", retry_after=30)
+    if isinstance(error, errors.InternalError_) and _NODE_LOST in str(error):
+        return _unavailable(error)
     state = error.sqlstate or ("08000" if isinstance(error, psycopg.OperationalError) else "")
     return _unavailable(error) if state[:2] in _UNAVAILABLE_CLASSES else error
 
@@ -116,7 +122,23 @@ def _send(connection: psycopg.Connection[Row], statements: Sequence[Statement]) 
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
     except psycopg.Error as error:
         abandon(connection)
+        _forget_prepared(connection)
         raise _translated(error) from error
+
+
+def _forget_prepared(connection: psycopg.Connection[Row]) -> None:
+    """After an error in a pipeline: no statement counts as prepared any more.
+
+    psycopg takes those behind the failed one for prepared, if this was their second use, though PostgreSQL has skipped
+    them; from then on it would send names that do not exist (26000). It forgets all names when it sees a DEALLOCATE
+    ALL, but looks for one only in a statement that it has not seen before: hence the number.
+    """
+    if connection.closed:
+        return
+    try:
+        connection.execute(f"DEALLOCATE ALL -- {next(_numbers)}")
+    except psycopg.Error:
+        connection.close()
 
 
 def abandon(connection: psycopg.Connection[Row]) -> None:

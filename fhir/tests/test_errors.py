@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from fhir import database
+from fhir.exceptions import Unavailable
 
 INSIDE = re.compile(r"Traceback|File \"|\.py\b|psycopg|SELECT |FROM |relation|localhost:\d+")
 
@@ -126,6 +127,9 @@ def test_failures_of_the_database_are_said_without_its_words(client, monkeypatch
         def pipeline(self):
             return nullcontext()
 
+        def close(self):
+            """Nothing to hang up."""
+
     monkeypatch.setattr(database, "raw", Broken)
     answer = client.get("Patient/1")
     issue = outcome(answer, status)
@@ -138,6 +142,22 @@ def test_a_stopped_statement_leaves_the_connection_usable(client):
         database.batch([("SET statement_timeout = 20", ()), ("SELECT pg_sleep(1)", ())])
     database.fetch("RESET statement_timeout")
     assert database.fetch("SELECT 1") == [(1,)]
+
+
+def test_what_follows_a_failed_statement_in_a_pipeline_is_not_taken_for_prepared(client):
+    wrong, right = ("SELECT 1 / %s::int", (0,)), ("SELECT %s::int + 20240501", (1,))
+    assert database.batch([right]) == [[(20240502,)]]
+    for _again in range(3):
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            database.batch([wrong, right])  # the second use: it is to be prepared, but skipped
+        for _use in range(3):
+            assert database.batch([right]) == [[(20240502,)]]
+
+
+def test_a_node_that_is_lost_in_a_transaction_is_no_error_of_ours():
+    lost = psycopg.errors.InternalError_("failure on connection marked as essential: 127.0.0.1:1")
+    with pytest.raises(Unavailable):
+        raise database._translated(lost)
 
 
 def test_a_hung_up_connection_is_replaced(client):
