@@ -19,6 +19,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters
 
+from fhir import nodes
 from fhir.exceptions import Unauthenticated
 
 from . import sessions, throttle
@@ -59,12 +60,26 @@ def _answer(view: View, request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return _error(405, "invalid_request", _("Only POST is possible here."), Allow="POST")
     try:
-        return view(request)
+        return _once_more(view, request)
     except BadForm as error:
         return _error(error.status, "invalid_request", error.text)
     except OperationalError:
         text = _("Accounts cannot be looked up at the moment: try again.")
         return _error(503, "temporarily_unavailable", text, **{"Retry-After": "5"})
+
+
+def _once_more(view: View, request: HttpRequest) -> HttpResponse:
+    """The view's answer; asked again, once, where the node that was to hold the audit row is down: others can hold it.
+
+    PostgreSQL said so itself, and has undone the transaction. Of a connection that broke nobody knows what was done.
+    """
+    try:
+        return view(request)
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) is None:
+            raise
+        nodes.look()
+    return view(request)
 
 
 def _tokens(user: User, pair: sessions.TokenPair) -> JsonResponse:

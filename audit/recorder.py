@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from fhir import nodes
+
 from .interactions import INTERACTION_NUMBER, outcome_of
 
 Row = tuple[Any, ...]
@@ -125,11 +127,14 @@ def record(
     """One row, in the order of COLUMNS.
 
     `interaction` is a key of INTERACTION_NUMBER (KeyError otherwise); `bucket` None spreads rows that belong to no
-    patient and no resource over the shards; `at` must know its time zone.
+    patient and no resource over the shards of the nodes that answer; `at` must know its time zone.
     """
     row_id = time_ordered_id(at)
+    if bucket is None:
+        bucket = nodes.living_bucket(int(row_id[-4:], 16))
+        row_id = f"{row_id[:-4]}{bucket:04x}"
     return (
-        str(int(row_id[-4:], 16) if bucket is None else bucket),
+        str(bucket),
         row_id,
         at,
         str(request_id),

@@ -8,12 +8,14 @@ from typing import Any
 from clinical_records import embedded_postgres
 from clinical_records.env import database_url
 
-# citus.*: few connections from the coordinator to the workers; without Citus they are unread placeholders.
+# citus.*: few connections from the coordinator to the workers, and no long wait for one that is frozen; without Citus
+# they are unread placeholders.
 SESSION_SETTINGS = {
     "timezone": "UTC",
     "jit": "off",
     "citus.max_adaptive_executor_pool_size": "4",
     "citus.max_cached_conns_per_worker": "4",
+    "citus.node_connection_timeout": "3s",
 }
 
 

@@ -22,6 +22,7 @@ from django.middleware.security import SecurityMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from clinical_records.request_id import current_request_id, new_request_id
+from fhir import connections
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -59,6 +60,7 @@ class RequestContext:
         attributes["request_id"] = request_id
         attributes["started"] = time.monotonic()
         attributes["api"] = api = request.path_info.startswith(self.prefixes)
+        connections.drop_if_hung_up()
         mark = current_request_id.set(request_id)
         try:
             response = self.get_response(request)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import logging
 import random
-import select
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
+from . import connections, nodes
 from .exceptions import Conflict, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,11 @@ _UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
 # Citus gives XX000 where the connection to a node breaks inside a transaction.
 _NODE_LOST = "failure on connection marked as essential"
 _numbers = itertools.count()
+# A lock that is not given, and a primary that has become a standby.
+_UNAVAILABLE = ("55P03", "25006")
+# What a node says that has not done what it was asked for, because it goes down or comes up.
+_REFUSALS = ("57P01", "57P02", "57P03")
+_TRY_AGAIN = _("The records cannot be reached at the moment. Please try again.")
 
 
 class Collision(Exception):
@@ -67,40 +72,21 @@ def _count() -> None:
 
 def raw() -> psycopg.Connection[Row]:
     """psycopg's connection under Django's, in autocommit; a new one if the server hung up. Raises Unavailable."""
-    connection = django_connection.connection
-    if connection is not None and not _hung_up(connection):
-        return connection  # type: ignore[no-any-return]
-    django_connection.close()
-    try:
-        django_connection.ensure_connection()
-    except Exception as error:
-        raise _unavailable(error) from error
+    connections.drop_if_hung_up()
+    if django_connection.connection is None:
+        try:
+            django_connection.ensure_connection()
+        except Exception as error:
+            raise _unavailable(error) from error
     return django_connection.connection  # type: ignore[no-any-return]
 
 
-def _hung_up(connection: psycopg.Connection[Row]) -> bool:
-    """An idle connection has nothing to say: what can be read from its socket is the server's farewell."""
-    if connection.closed:
-        return True
-    if connection.pgconn.transaction_status != TransactionStatus.IDLE:
-        return False
-    poll = select.poll()
-    poll.register(connection.pgconn.socket, select.POLLIN)
-    if not poll.poll(0):
-        return False
-    try:
-        connection.pgconn.consume_input()
-    except psycopg.Error:
-        return True
-    return connection.pgconn.status != psycopg.pq.ConnStatus.OK
-
-
-def _unavailable(error: BaseException) -> Unavailable:
+def _unavailable(error: BaseException, **more: bool) -> Unavailable:
     logger.error("PostgreSQL cannot answer: %s", type(error).__name__, exc_info=error)
-    return Unavailable(_("The records cannot be reached at the moment. Please try again."))
+    return Unavailable(_TRY_AGAIN, **more)
 
 
-def _translated(error: psycopg.Error) -> Exception:
+def _translated(error: psycopg.Error, connection: psycopg.Connection[Row]) -> Exception:
     """What an error of PostgreSQL means to an interaction; errors of our own making stay as they are."""
     if isinstance(error, COLLISIONS) or (isinstance(error, errors.InternalError_) and "duplicate key" in str(error)):
         return Collision(type(error).__name__)
@@ -109,21 +95,37 @@ def _translated(error: psycopg.Error) -> Exception:
         text = _("The question took too long and was stopped. Narrow it, or try again later.")
         return Unavailable(text, code="timeout", retry_after=30)
     if isinstance(error, errors.InternalError_) and _NODE_LOST in str(error):
+        nodes.suspect()
         return _unavailable(error)
     state = error.sqlstate or ("08000" if isinstance(error, psycopg.OperationalError) else "")
-    return _unavailable(error) if state[:2] in _UNAVAILABLE_CLASSES else error
+    if state[:2] not in _UNAVAILABLE_CLASSES and state not in _UNAVAILABLE:
+        return error
+    if state == "25006":
+        connection.close()  # the next one goes to whoever is the primary now
+    elif not connection.closed:
+        nodes.suspect()
+    # Only a session that lives can know that nothing was done: of a broken one the last answer may have been lost.
+    undone = not connection.closed and state in _REFUSALS
+    return _unavailable(error, lost=state[:2] in ("08", "57") or state == "25006", undone=undone)
+
+
+def _require_open(statements: Sequence[Statement]) -> None:
+    """Raises Unavailable where the statements would wait for a node that does not answer."""
+    if nodes.closed_to(statements):
+        raise Unavailable(_TRY_AGAIN)
 
 
 def _send(connection: psycopg.Connection[Row], statements: Sequence[Statement]) -> list[list[Row]]:
     _count()
+    _require_open(statements)
     try:
-        with connection.pipeline():
+        with nodes.Waiting(connection, statements), connection.pipeline():
             cursors = [connection.execute(sql, parameters) for sql, parameters in statements]
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
     except psycopg.Error as error:
         abandon(connection)
         _forget_prepared(connection)
-        raise _translated(error) from error
+        raise _translated(error, connection) from error
 
 
 def _forget_prepared(connection: psycopg.Connection[Row]) -> None:
@@ -146,7 +148,8 @@ def abandon(connection: psycopg.Connection[Row]) -> None:
     if connection.closed or connection.pgconn.transaction_status == TransactionStatus.IDLE:
         return
     try:
-        connection.execute("ROLLBACK")
+        with nodes.Waiting(connection, (("ROLLBACK", None),)):
+            connection.execute("ROLLBACK")
     except psycopg.Error:
         connection.close()
 
@@ -154,13 +157,15 @@ def abandon(connection: psycopg.Connection[Row]) -> None:
 def fetch(sql: str, parameters: Any = ()) -> list[Row]:
     """One statement, one round trip; its rows, [] where it has none. Raises Unavailable, Collision."""
     _count()
-    connection = raw()
+    connection, statements = raw(), ((sql, parameters),)
+    _require_open(statements)
     try:
-        cursor = connection.execute(sql, parameters)
+        with nodes.Waiting(connection, statements):
+            cursor = connection.execute(sql, parameters)
         return cursor.fetchall() if cursor.description else []
     except psycopg.Error as error:
         abandon(connection)
-        raise _translated(error) from error
+        raise _translated(error, connection) from error
 
 
 _BEGIN: Statement = ("BEGIN", None)

@@ -125,10 +125,16 @@ class TooManyRequests(FhirError):
 
 
 class Unavailable(FhirError):
-    """503: a part of the store cannot answer now; always with Retry-After."""
+    """503: a part of the store cannot answer now; always with Retry-After.
+
+    `lost` says that a connection broke, so that nobody knows whether a write was stored; `undone` that it was not.
+    """
 
     status, code = 503, "transient"
 
-    def __init__(self, text: Any = "", *, retry_after: int = 5, **kwargs: Any) -> None:
+    def __init__(
+        self, text: Any = "", *, retry_after: int = 5, lost: bool = False, undone: bool = False, **kwargs: Any
+    ) -> None:
         headers = {"Retry-After": str(retry_after), **(kwargs.pop("headers", None) or {})}
+        self.lost, self.undone = lost, undone
         super().__init__(text, headers=headers, **kwargs)

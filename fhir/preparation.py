@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from fhir import compartment, reindex_server, validation
+from fhir import compartment, nodes, reindex_server, validation
 from fhir.interactions import capabilities, placeholders
 from fhir.search import extract
 
@@ -14,6 +14,7 @@ def prepare() -> None:
 
     The processes that follow are those of a server: they do the reindexing that comes up.
     """
+    nodes.serve()
     reindex_server.serve()
     compartment.prepare()
     extract.prepare()

@@ -16,7 +16,7 @@ from django.db import connection
 
 from audit import recorder
 
-from . import database, ids, reindex
+from . import database, ids, nodes, reindex
 from .exceptions import Unavailable
 from .search import custom
 from .versions import now
@@ -69,7 +69,8 @@ def _run() -> None:
             time.sleep(0.25)  # whoever has the lock may be about to leave
         # Counting and looking through whole types takes longer than a request may.
         database.fetch("SET statement_timeout = 0")
-        _work()
+        with nodes.unhurried():
+            _work()
     except Unavailable:
         logger.warning("Reindexing stopped; the next request begins it again")
     except Exception:

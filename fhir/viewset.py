@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
@@ -31,6 +32,7 @@ from .exceptions import (
     InvalidRequest,
     MethodNotAllowed,
     TooLarge,
+    Unavailable,
     UnsupportedMediaType,
 )
 from .interactions import (
@@ -103,7 +105,7 @@ class FhirViewSet(ViewSet):
             handler = getattr(self, self.method.lower(), None)
             if handler is None or self.method.lower() not in self.action_map:
                 raise self._not_allowed()
-            answer = handler(**kwargs)
+            answer = self._answer(handler, kwargs)
         except FhirError as error:
             answer = Answer(error.status, outcome.of_error(error, self.language), headers=error.headers)
         except Exception:
@@ -111,6 +113,18 @@ class FhirViewSet(ViewSet):
             failure = FhirError(_("The server failed. The error was logged."))
             answer = Answer(failure.status, outcome.of_error(failure, self.language))
         return self._respond(answer)
+
+    def _answer(self, handler: Callable[..., Answer], kwargs: dict[str, str]) -> Answer:
+        """What the handler answers; asked again, once, where a connection broke and that can do no harm.
+
+        After the restart of a node every connection to it that was kept is broken, and the next one is sound.
+        """
+        try:
+            return handler(**kwargs)
+        except Unavailable as error:
+            if not (error.undone or (error.lost and self.method in ("GET", "HEAD"))):
+                raise
+        return handler(**kwargs)
 
     def _not_allowed(self) -> MethodNotAllowed:
         allowed = ", ".join(sorted(method.upper() for method in self.action_map))

@@ -154,10 +154,10 @@ def test_what_follows_a_failed_statement_in_a_pipeline_is_not_taken_for_prepared
             assert database.batch([right]) == [[(20240502,)]]
 
 
-def test_a_node_that_is_lost_in_a_transaction_is_no_error_of_ours():
+def test_a_node_that_is_lost_in_a_transaction_is_no_error_of_ours(client):
     lost = psycopg.errors.InternalError_("failure on connection marked as essential: 127.0.0.1:1")
     with pytest.raises(Unavailable):
-        raise database._translated(lost)
+        raise database._translated(lost, database.raw())
 
 
 def test_a_hung_up_connection_is_replaced(client):
