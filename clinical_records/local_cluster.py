@@ -56,6 +56,8 @@ SETTINGS = {
     "max_worker_processes": "32",  # one is taken by each database with Citus
     "citus.node_conninfo": "'sslmode=disable'",
     "citus.node_connection_timeout": "'3s'",
+    # Two-phase commits that a crash interrupted are finished soon: until then reads do not see them.
+    "citus.recover_2pc_interval": "'5s'",
     "citus.enable_statistics_collection": "off",
 }
 

@@ -55,6 +55,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--patroni", default=shutil.which("patroni"), help="Patroni's program (default: from PATH)")
     parser.add_argument("--output", type=Path, default=OUTPUT, help=f"folder of the report (default {OUTPUT.name})")
     parser.add_argument("--no-file", dest="output", action="store_const", const=None, help="only print the report")
+    parser.add_argument("--logs", type=Path, help="folder for the logs of the servers under test")
     options = parser.parse_args(arguments)
     options.only = [name for name in options.only if name != ","]
     if unknown := set(options.only) - set(LOCAL + PATRONI):

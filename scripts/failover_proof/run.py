@@ -30,7 +30,7 @@ class Run:
     def local(self, names: Sequence[str]) -> None:
         """The scenarios without Patroni, one after the other on one cluster."""
         say("A coordinator and two workers start …")
-        with _folder() as home, _folder() as server_home:
+        with _folder(self.options.logs) as home, _folder(self.options.logs) as server_home:
             cluster = LocalCluster(home / "cluster", durable=True)
             try:
                 cluster.start()
@@ -58,7 +58,7 @@ class Run:
             return
         say("Three groups of two members start under Patroni …")
         etcd, patroni = Path(self.options.etcd).absolute(), Path(self.options.patroni).absolute()
-        with _folder() as home, _folder() as server_home:
+        with _folder(self.options.logs) as home, _folder(self.options.logs) as server_home:
             try:
                 with (
                     PatroniCluster(home, etcd=etcd, patroni=patroni, first_port=self.options.first_port) as cluster,
@@ -85,11 +85,16 @@ class Run:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def _folder(logs: Path | None = None) -> Iterator[Path]:
+    """A folder that goes away in the end; what it has of logs is copied to `logs` before."""
     folder = Path(tempfile.mkdtemp(prefix="failover-proof-"))
     try:
         yield folder
     finally:
+        for log in folder.rglob("*.log") if logs else ():
+            assert logs is not None
+            logs.mkdir(parents=True, exist_ok=True)
+            shutil.copy(log, logs / "-".join(log.relative_to(folder).parts))
         shutil.rmtree(folder, ignore_errors=True)
 
 
