@@ -182,4 +182,4 @@ def _verified(stage: Stage, when: str) -> Criterion:
         said, kept = stage.manage("shards", "verify", "--lang=en"), True
     except CommandFailed as error:
         said, kept = str(error), False
-    return Criterion(f"`shards verify` finds nothing {when}", kept, " ".join(said.split())[-200:])
+    return Criterion(f"`shards verify` finds nothing {when}", kept, said.strip().splitlines()[-1])
