@@ -15,6 +15,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection, connections
 
+from fhir import citus
 from fhir import database as round_trips
 from fhir.search import explain, hashing, sql
 from fhir.search.plan import make
@@ -76,7 +77,10 @@ def trips(question: Any) -> int:
 
 def test_01_an_include_is_one_more_round_trip_however_many_resources_it_adds(ward: Ward) -> None:
     assert trips(lambda: ward.bundle("Observation?MINE")) == 1
-    assert trips(lambda: ward.bundle("Observation?MINE&_include=Observation:subject")) == 2
+    # On one PostgreSQL the patient who decides the place lies beside the page and comes with it.
+    beside = 2 if citus.distributed() else 1
+    assert trips(lambda: ward.bundle("Observation?MINE&_include=Observation:subject")) == beside
+    assert trips(lambda: ward.bundle("Organization?MINE&_revinclude=Patient:organization")) == 2
     assert set(ward.ids("Observation?MINE&_include=Observation:subject", "include")) == set(ward.patients)
     assert len(ward.ids("Organization?MINE&_revinclude=Patient:organization", "include")) == len(ward.patients)
 

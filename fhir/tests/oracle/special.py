@@ -38,8 +38,8 @@ def holds(world: judge.World, resource: judge.Resource, name: str, value: str) -
 
 
 def lower(text: str) -> str:
-    """Small letters, each by itself: a sigma is one wherever it stands."""
-    return "".join(character.lower() for character in text)
+    """Small letters, one for each: a sigma is one wherever it stands, an İ is an i."""
+    return "".join(character.lower()[:1] for character in text)
 
 
 def narrative(resource: judge.Resource) -> str:
