@@ -80,7 +80,8 @@ def test_01_an_include_is_one_more_round_trip_however_many_resources_it_adds(war
     # On one PostgreSQL the patient who decides the place lies beside the page and comes with it.
     beside = 2 if citus.distributed() else 1
     assert trips(lambda: ward.bundle("Observation?MINE&_include=Observation:subject")) == beside
-    assert trips(lambda: ward.bundle("Organization?MINE&_revinclude=Patient:organization")) == 2
+    page = trips(lambda: ward.bundle("Organization?MINE"))
+    assert trips(lambda: ward.bundle("Organization?MINE&_revinclude=Patient:organization")) == page + 1
     assert set(ward.ids("Observation?MINE&_include=Observation:subject", "include")) == set(ward.patients)
     assert len(ward.ids("Organization?MINE&_revinclude=Patient:organization", "include")) == len(ward.patients)
 
