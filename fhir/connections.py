@@ -17,17 +17,17 @@ def drop_if_hung_up() -> None:
 
 
 def _hung_up(kept: psycopg.Connection[Any]) -> bool:
-    """An idle connection has nothing to say: what can be read from its socket is the server's farewell."""
+    """An idle connection has nothing to say: what can be read from its socket is most often the server's farewell."""
     if kept.closed:
         return True
     if kept.pgconn.transaction_status != TransactionStatus.IDLE:
         return False
     poll = select.poll()
     poll.register(kept.pgconn.socket, select.POLLIN)
-    if not poll.poll(0):
-        return False
     try:
-        kept.pgconn.consume_input()
+        # A parameter that was changed is told too, so only the end of what there is to read says that it is the end.
+        while poll.poll(0) and kept.pgconn.status == ConnStatus.OK:
+            kept.pgconn.consume_input()
     except psycopg.Error:
         return True
     return kept.pgconn.status != ConnStatus.OK

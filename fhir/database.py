@@ -39,8 +39,10 @@ _counter: ContextVar[list[int] | None] = ContextVar("trips", default=None)
 COLLISIONS = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 # Connection exceptions, out of resources (disk full among them), shutdown and restart of a node.
 _UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
-# Citus gives XX000 where the connection to a node breaks inside a transaction.
-_NODE_LOST = "failure on connection marked as essential"
+# What Citus says in English, whatever the locale, with the code of an internal error: before it commits anywhere, and
+# after a node has failed to say that it has.
+_NOT_COMMITTED = "failure on connection marked as essential"
+_PERHAPS_COMMITTED = "could not commit transaction"
 _numbers = itertools.count()
 # A lock that is not given, and a primary that has become a standby.
 _UNAVAILABLE = ("55P03", "25006")
@@ -94,19 +96,26 @@ def _translated(error: psycopg.Error, connection: psycopg.Connection[Row]) -> Ex
         logger.warning("A statement ran into the timeout")
         text = _("The question took too long and was stopped. Narrow it, or try again later.")
         return Unavailable(text, code="timeout", retry_after=30)
-    if isinstance(error, errors.InternalError_) and _NODE_LOST in str(error):
-        nodes.suspect()
-        return _unavailable(error)
     state = error.sqlstate or ("08000" if isinstance(error, psycopg.OperationalError) else "")
+    if isinstance(error, errors.InternalError_):
+        state = _state_of(str(error)) or state
     if state[:2] not in _UNAVAILABLE_CLASSES and state not in _UNAVAILABLE:
         return error
     if state == "25006":
         connection.close()  # the next one goes to whoever is the primary now
     elif not connection.closed:
         nodes.suspect()
+    connections.drop_if_hung_up()
     # Only a session that lives can know that nothing was done: of a broken one the last answer may have been lost.
     undone = not connection.closed and state in _REFUSALS
     return _unavailable(error, lost=state[:2] in ("08", "57") or state == "25006", undone=undone)
+
+
+def _state_of(text: str) -> str:
+    """The SQLSTATE that says what Citus says with XX000, "" for other texts."""
+    if _NOT_COMMITTED in text:
+        return "57P01"
+    return "08007" if _PERHAPS_COMMITTED in text else ""
 
 
 def _require_open(statements: Sequence[Statement]) -> None:

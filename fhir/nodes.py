@@ -150,7 +150,7 @@ def living_bucket(bucket: int) -> int:
     return bucket
 
 
-def status(max_age: float = 5.0) -> tuple[int, int]:
+def status(max_age: float = 1.0) -> tuple[int, int]:
     """(nodes that answer, nodes that there are), as they were not much more than `max_age` seconds ago.
 
     (0, 0) without Citus. Raises what Django raises where the coordinator does not answer.
