@@ -14,13 +14,14 @@ LEAST_CALLS = 20  # in each part of a scenario: fewer prove nothing
 
 @dataclass(frozen=True, slots=True)
 class Accident:
-    """What befell the group `victim` at `down`, and from when on its answers are due again, at the latest `due`.
+    """What befell the group `victim` from `down` to `gone`, and from when on its answers are due again: `due`.
 
     `back` is when its process was there again; None where nobody brings it back but Patroni. Seconds of the ledger.
     """
 
     victim: int
     down: float
+    gone: float
     due: float
     back: float | None = None
 
@@ -85,10 +86,11 @@ def phases(calls: Sequence[Call], accident: Accident, end: float | None) -> dict
 
 def recovered(calls: Sequence[Call], accident: Accident) -> float | None:
     """When the first answer of the victim came that was asked for after it was gone; None: never."""
+    first = accident.gone if accident.back is None else accident.back
     ends = [
         call.ended
         for call in calls
-        if accident.concerns(call) and call.answered and call.started > accident.repaired and call.ended is not None
+        if accident.concerns(call) and call.answered and call.started > first and call.ended is not None
     ]
     return min(ends, default=None)
 

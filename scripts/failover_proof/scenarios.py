@@ -96,11 +96,12 @@ def dead_worker(stage: Stage, cluster: LocalCluster, seconds: float) -> Result:
         node = cluster.node(f"worker{VICTIM}")
         down = stage.ledger.now()
         cluster.kill(node)
+        gone = stage.ledger.now()
         time.sleep(seconds)
         cluster.restart(node)
         back = stage.ledger.now()
         result.notes.append(f"worker{VICTIM} was killed and was back {back - down:.1f} s later.")
-        return Accident(VICTIM, down, back + BACK_SECONDS, back)
+        return Accident(VICTIM, down, gone, back + BACK_SECONDS, back)
 
     return play(stage, Result("a", f"kill -9 of a worker, down {seconds:.0f} s, started again"), event, 12)
 
@@ -112,11 +113,12 @@ def frozen_worker(stage: Stage, cluster: LocalCluster, seconds: float) -> Result
         node = cluster.node(f"worker{VICTIM}")
         down = stage.ledger.now()
         cluster.freeze(node)
+        gone = stage.ledger.now()
         time.sleep(seconds)
         cluster.thaw(node)
         back = stage.ledger.now()
         result.notes.append(f"worker{VICTIM} was frozen and thawed {back - down:.1f} s later.")
-        return Accident(VICTIM, down, back + BACK_SECONDS, back)
+        return Accident(VICTIM, down, gone, back + BACK_SECONDS, back)
 
     return play(stage, Result("b", f"all processes of a worker frozen for {seconds:.0f} s"), event, 12)
 
@@ -128,14 +130,15 @@ def failover(stage: Stage, cluster: PatroniCluster, name: str, group: int) -> Re
     """kill -9 of the Patroni and the PostgreSQL of a group's primary; nobody starts them before the load has ended."""
     what = "the coordinator" if group == 0 else "a worker group"
     killed = cluster.primary(group)
+    limit = cluster.failover_seconds
 
     def event(result: Result) -> Accident:
         down = stage.ledger.now()
         cluster.kill(killed)
-        limit = cluster.failover_seconds
-        time.sleep(limit)
+        gone = stage.ledger.now()
+        time.sleep(down + limit - gone)
         result.notes.append(f"{killed.name} was killed; {cluster.primary(group).name} is the primary now.")
-        return Accident(group, down, down + limit)
+        return Accident(group, down, gone, down + limit)
 
     result = play(stage, Result(name, f"kill -9 of the primary of {what} under Patroni"), event, 8)
     started = time.monotonic()

@@ -90,8 +90,8 @@ def calls(nodes: set[int], status: int, *starts: float, seconds: float = 0.1) ->
     return [Call("", "read", frozenset(nodes), start, (), start + seconds, status) for start in starts]
 
 
-DOWN, BACK, DUE = 10.0, 20.0, 25.0
-ACCIDENT = Accident(2, DOWN, DUE, BACK)
+DOWN, GONE, BACK, DUE = 10.0, 10.1, 20.0, 25.0
+ACCIDENT = Accident(2, DOWN, GONE, DUE, BACK)
 SECONDS = [0.5 * number for number in range(100)]
 
 
@@ -138,7 +138,15 @@ def test_an_outage_that_never_ends_and_one_that_never_was() -> None:
 
 
 def test_without_the_coordinator_only_who_needs_nobody_goes_on() -> None:
-    accident = Accident(0, DOWN, DUE)
+    accident = Accident(0, DOWN, GONE, DUE)
     away = calls({1}, 503, *part(10, 25)) + calls({1}, 200, *part(25, 50)) + calls(set(), 200, *SECONDS)
     assert accident.concerns(away[0])
     assert not accident.concerns(away[-1])
+    assert recovered(away, accident) == pytest.approx(25.1)
+
+
+def test_what_the_dying_node_still_answers_is_no_recovery() -> None:
+    accident = Accident(2, DOWN, GONE, 35.0)
+    theirs = calls({2}, 200, *part(0, 10), 10.05) + calls({2}, 503, *part(11, 28)) + calls({2}, 200, *part(28, 50))
+    assert recovered(theirs, accident) == pytest.approx(28.1)
+    assert kept(theirs + calls({1}, 200, *SECONDS), accident)
