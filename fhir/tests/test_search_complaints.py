@@ -87,7 +87,9 @@ def test_01_an_include_is_one_more_round_trip_however_many_resources_it_adds(war
 
 
 def test_02_reverse_chains_take_conditions_of_every_kind_and_an_order(ward: Ward) -> None:
-    assert trips(lambda: ward.bundle("Patient?MINE&_has:Observation:patient:code=MARK|x")) == 1
+    page = trips(lambda: ward.bundle("Patient?MINE"))
+    assert page == (2 if citus.distributed() else 1)  # on Citus the identifier is asked first where it lies
+    assert trips(lambda: ward.bundle("Patient?MINE&_has:Observation:patient:code=MARK|x")) == page
     composite = "Patient?MINE&_has:Observation:patient:code-value-quantity=MARK|x$gt25"
     assert ward.ids(composite + "&_sort=-family") == ward.patients[:2:-1]
     assert ward.ids("Observation?MINE&subject.organization.name=org MARK&_sort=-value-quantity&_count=1") == [

@@ -106,8 +106,13 @@ def _result(findings: Findings, totals: dict[int, dict[str, int]], *, quick: boo
         "findings": findings.counts,
         "repaired": findings.repaired,
         "examples": [finding.shown() for finding in findings.examples],
-        "problems": [f"{check}: {count} {_(ABOUT[check])}" for check, count in findings.counts.items() if left[check]],
+        "problems": [_problem(check, count) for check, count in findings.counts.items() if left[check]],
     }
+
+
+def _problem(check: str, count: int) -> str:
+    about = _(ABOUT[check])
+    return f"{check}: {count} {about}"
 
 
 def text(result: Result) -> str:

@@ -121,15 +121,17 @@ def text(result: Result) -> str:
         "hash": _("the hash of its id is the bucket"),
         "locator": _("the locator at its id's bucket %(home)d says so") % {"home": result["home"]},
     }
+    deleted = _("deleted")
     rows = [
         (_("record"), result["record"]),
         (_("bucket"), f"{result['bucket']}: {ways[result['found_by']]}"),
-        (_("version"), f"{result['version']}, {_('deleted')}" if result["deleted"] else str(result["version"])),
+        (_("version"), f"{result['version']}, {deleted}" if result["deleted"] else str(result["version"])),
     ]
     if result["distributed"]:
+        group = _("group %(group)d") % {"group": result["group"]}
         rows += [
             (_("shard"), f"{result['shard']}"),
-            (_("node"), f"{result['node']}, {_('group %(group)d') % {'group': result['group']}}"),
+            (_("node"), f"{result['node']}, {group}"),
             (_("proof"), _("the read is %(tasks)d task, on %(asked)s") % {
                 "tasks": result["tasks"], "asked": ", ".join(result["asked"])}),
         ]  # fmt: skip
