@@ -42,7 +42,15 @@ _UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
 # What Citus says in English, whatever the locale, with the code of an internal error: before it commits anywhere, and
 # after a node has failed to say that it has.
 _NOT_COMMITTED = "failure on connection marked as essential"
-_PERHAPS_COMMITTED = "could not commit transaction"
+_PERHAPS_COMMITTED = (
+    "could not commit transaction",
+    # libpq's words, which Citus passes on where a node goes while it commits or prepares.
+    "server closed the connection unexpectedly",
+    "no connection to the server",
+    "connection not open",
+    "could not receive data from server",
+    "could not send data to server",
+)
 _numbers = itertools.count()
 # A lock that is not given, and a primary that has become a standby.
 _UNAVAILABLE = ("55P03", "25006")
@@ -115,7 +123,7 @@ def _state_of(text: str) -> str:
     """The SQLSTATE that says what Citus says with XX000, "" for other texts."""
     if _NOT_COMMITTED in text:
         return "57P01"
-    return "08007" if _PERHAPS_COMMITTED in text else ""
+    return "08007" if any(words in text for words in _PERHAPS_COMMITTED) else ""
 
 
 def _require_open(statements: Sequence[Statement]) -> None:
