@@ -11,7 +11,7 @@ from typing import Any
 
 from django.contrib.auth import authenticate
 from django.contrib.auth.signals import user_logged_in, user_logged_out
-from django.db import OperationalError, transaction
+from django.db import InternalError, OperationalError, connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import translation
 from django.utils.translation import gettext as _
@@ -30,6 +30,7 @@ from .signals import login_throttled, refresh_refused, refresh_token_reused, tok
 from .tokens import CHALLENGE, forget_session, session_of
 
 View = Callable[[HttpRequest], HttpResponse]
+READ_ONLY_SQL_TRANSACTION = "25006"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 
 def _error(status: int, error: str, text: Any, **headers: str) -> JsonResponse:
@@ -69,16 +70,21 @@ def _answer(view: View, request: HttpRequest) -> HttpResponse:
 
 
 def _once_more(view: View, request: HttpRequest) -> HttpResponse:
-    """The view's answer; asked again, once, where the node that was to hold the audit row is down: others can hold it.
+    """The view's answer; asked again, once, where PostgreSQL said itself that it could not do it, and undid it.
 
-    PostgreSQL said so itself, and has undone the transaction. Of a connection that broke nobody knows what was done.
+    The node that was to hold the audit row may be down: others can hold it. The primary may have become a standby: the
+    next connection goes to the new one. Of a connection that broke nobody knows what was done.
     """
     try:
         return view(request)
-    except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", None) is None:
+    except (OperationalError, InternalError) as error:
+        refusal = getattr(error.__cause__, "sqlstate", None)
+        if refusal == READ_ONLY_SQL_TRANSACTION:
+            connection.close()
+        elif isinstance(error, OperationalError) and refusal is not None:
+            nodes.look()
+        else:
             raise
-        nodes.look()
     return view(request)
 
 

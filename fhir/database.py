@@ -52,10 +52,12 @@ _PERHAPS_COMMITTED = (
     "could not send data to server",
 )
 _numbers = itertools.count()
-# A lock that is not given, and a primary that has become a standby.
-_UNAVAILABLE = ("55P03", "25006")
-# What a node says that has not done what it was asked for, because it goes down or comes up.
-_REFUSALS = ("57P01", "57P02", "57P03")
+# What a primary says that has become a standby.
+_READ_ONLY = "25006"
+# That, and a lock that is not given.
+_UNAVAILABLE = ("55P03", _READ_ONLY)
+# What a node says that has not done what it was asked for: it goes down, comes up, or is no primary any more.
+_REFUSALS = ("57P01", "57P02", "57P03", _READ_ONLY)
 _TRY_AGAIN = _("The records cannot be reached at the moment. Please try again.")
 
 
@@ -109,14 +111,14 @@ def _translated(error: psycopg.Error, connection: psycopg.Connection[Row]) -> Ex
         state = _state_of(str(error)) or state
     if state[:2] not in _UNAVAILABLE_CLASSES and state not in _UNAVAILABLE:
         return error
-    if state == "25006":
+    # Only a session that lives can know that nothing was done: of a broken one the last answer may have been lost.
+    undone = not connection.closed and state in _REFUSALS
+    if state == _READ_ONLY:
         connection.close()  # the next one goes to whoever is the primary now
     elif not connection.closed:
         nodes.suspect()
     connections.drop_if_hung_up()
-    # Only a session that lives can know that nothing was done: of a broken one the last answer may have been lost.
-    undone = not connection.closed and state in _REFUSALS
-    return _unavailable(error, lost=state[:2] in ("08", "57") or state == "25006", undone=undone)
+    return _unavailable(error, lost=state[:2] in ("08", "57") or state == _READ_ONLY, undone=undone)
 
 
 def _state_of(text: str) -> str:

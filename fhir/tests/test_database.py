@@ -15,6 +15,8 @@ from fhir import database as trips
 from fhir.exceptions import Unavailable
 from fhir.models import Content
 
+JSON = {"Content-Type": "application/json"}
+
 
 @pytest.fixture
 def other(database: None) -> Iterator[psycopg.Connection]:
@@ -63,8 +65,39 @@ def test_of_a_broken_session_nobody_knows_what_was_done(database: None) -> None:
 def test_a_primary_that_has_become_a_standby_is_left(database: None) -> None:
     before = trips.raw()
     found = trips._translated(errors.ReadOnlySqlTransaction(), before)
-    assert isinstance(found, Unavailable) and found.lost
+    assert isinstance(found, Unavailable) and found.undone
     assert before.closed and trips.fetch("SELECT 1") == [(1,)]
+
+
+def demoted() -> None:
+    """The session is one of a primary that has become a standby; new ones go elsewhere."""
+    trips.fetch("SET default_transaction_read_only = on")
+
+
+def test_reads_and_writes_go_to_the_new_primary_at_once(api: Callable[..., ApiClient]) -> None:
+    client = api()
+    demoted()
+    made = client.post("Basic", {"resourceType": "Basic", "code": {"text": "x"}})
+    assert made.status_code == 201, made.content
+    demoted()
+    assert client.get(f"Basic/{made.resource()['id']}").status_code == 200
+    demoted()
+    assert client.post("/auth/login", {"username": "nobody", "password": "x"}, headers=JSON).status_code == 401
+
+
+def test_of_several_hosts_the_one_that_answers_and_writes_is_taken(database: None) -> None:
+    """As a DATABASE_URL of several hosts has it (clinical_records.env.database_url)."""
+    other = connection.copy()
+    at = other.settings_dict
+    host, port = at["HOST"], str(at["PORT"])
+    other.settings_dict = {**at, "HOST": f"{host},{host}", "PORT": f"1,{port}"}
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SHOW transaction_read_only")
+            assert cursor.fetchone() == ("off",)
+        assert other.settings_dict["OPTIONS"]["target_session_attrs"] == "read-write"
+    finally:
+        other.close()
 
 
 class Cut:
