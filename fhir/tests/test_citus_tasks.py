@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -13,7 +14,7 @@ from bench import layouts, shapes
 from bench import tasks as bench_tasks
 from bench.tasks import sent
 from clinical_records.testing import ApiClient, database_environment
-from fhir import citus, ids
+from fhir import citus, database, ids, nodes, statement_places
 from fhir.search import custom
 from fhir.store_many import FEW_BUCKETS
 
@@ -58,10 +59,20 @@ def made(client: ApiClient, resource: dict[str, Any]) -> dict[str, Any]:
 
 
 def one_shard(send: Callable[[], Any], *statuses: int) -> None:
-    with sent() as tasks:
+    """One shard is asked, and the texts of the statements say so: they pass while other nodes are in trouble."""
+    statements: list[database.Statement] = []
+    with pytest.MonkeyPatch.context() as patch, sent() as tasks:
+        patch.setattr(nodes, "closed_to", lambda each: statements.extend(each))
         answer = send()
     assert answer.status_code in statuses, answer.content
     assert len(tasks.shards()) == 1, "\n".join(tasks.commands)
+    places, _nodes = nodes._places()
+    assert places is not None
+    distributed = [each for each in statements if places.tables.search(each[0])]
+    buckets = [statement_places.buckets(*each) for each in distributed]
+    assert distributed and all(buckets), [each for each, found in zip(distributed, buckets, strict=True) if not found]
+    shards = {max(0, bisect_right(places.lowest, places.hashes[b]) - 1) for found in buckets for b in found}
+    assert len(shards) == 1
 
 
 def test_a_search_of_all_charts_asks_every_shard(client: ApiClient) -> None:

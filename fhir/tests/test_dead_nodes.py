@@ -190,7 +190,7 @@ def assert_goes_on(stage: Stage, patient: str) -> None:
     made = stage.made(observation(patient))
     where = f"Observation/{made['id']}"
     assert stage.fhir("PUT", where, {**made, "status": "amended"}).status == 200
-    for path in (where, f"{where}/_history", f"{where}/_history/1", "metadata"):
+    for path in (where, f"{where}/_history", f"{where}/_history/1", f"Patient/{patient}/$everything", "metadata"):
         assert stage.fhir("GET", path).status == 200, path
     found = stage.fhir("GET", f"Observation?patient={patient}&_sort=-date&code=http://loinc.org|8867-4")
     assert made["id"] in {entry["resource"]["id"] for entry in found.resource()["entry"]}
