@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from .layouts import CLIENTS, Cell, Cells, Facts, median
 from .report import table
-from .shapes import FEW, ONE_PATIENT, SHAPES, Count, Shape
+from .shapes import ONE_PATIENT, SHAPES, Count, Shape
 
 BEGIN, END = "<!-- shapes: begin, written by `python -m bench --layouts` -->", "<!-- shapes: end -->"
 PLAIN, ONE_NODE, CLUSTER = "plain", "one node", "1+2"
@@ -184,7 +184,7 @@ def differences(text: str, counts: Mapping[str, Count]) -> list[str]:
     for shape in SHAPES:
         row, new = known.get(shape.name, []), counted_row(shape, counts[shape.name])
         old = row[: len(new)]
-        if shape.kind == FEW:
+        if shape.kind not in ONE_PATIENT:
             old, new = [*old[:3], *_whole(old[3:])], [*new[:3], *_whole(new[3:])]
         if old != new:
             found.append(f"{shape.name}: {old} in the table, {new} counted")
@@ -193,7 +193,7 @@ def differences(text: str, counts: Mapping[str, Count]) -> list[str]:
 
 def _whole(cells: Sequence[str]) -> list[str]:
     """Tasks and shards without what chance decides."""
-    return [cell.rpartition(" + ")[0] if "all" in cell else "some" for cell in cells]
+    return [cell.partition(" + ")[0] if "all" in cell else "some" for cell in cells]
 
 
 def with_counts(text: str, counts: Mapping[str, Count]) -> str:
