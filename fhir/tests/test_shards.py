@@ -101,7 +101,8 @@ def test_where_by_the_id_by_its_hash_and_by_a_locator(client: ApiClient) -> None
         status, found = shards("where", record)
         assert (status, found["record"], found["found_by"], found["bucket"]) == (0, record, way, bucket)
         assert audited(record) == [(bucket, 200, "manage.py shards")]
-        assert any("resource_pkey" in name for name in found["indexes"])
+        # Which index of the table PostgreSQL prefers depends on how many rows of the type it knows of.
+        assert any(name.startswith("resource_") for name in found["indexes"]), found["indexes"]
         if citus.has_citus(connection):
             with connection.cursor() as cursor:
                 cursor.execute("SELECT get_shard_id_for_distribution_column('resource', %s)", [bucket])
