@@ -86,12 +86,14 @@ def django_db_setup(
     with django_db_blocker.unblock():
         made = setup_databases(verbosity=0, interactive=False, aliases={"default"}, serialized_aliases=set())
         distributed = citus.distributed()
-    if envbool("EXPECT_CITUS") and not distributed:
-        pytest.fail("EXPECT_CITUS is set, but the tables of the test database are not distributed", pytrace=False)
-    yield
-    with django_db_blocker.unblock():
-        connections.close_all()
-        teardown_databases(made, verbosity=0)
+    try:
+        if envbool("EXPECT_CITUS") and not distributed:
+            pytest.fail("EXPECT_CITUS is set, but the tables of the test database are not distributed", pytrace=False)
+        yield
+    finally:
+        with django_db_blocker.unblock():
+            connections.close_all()
+            teardown_databases(made, verbosity=0)
 
 
 @pytest.fixture

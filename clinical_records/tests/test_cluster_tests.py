@@ -45,6 +45,13 @@ def started(var: Path, process: subprocess.Popen[str]) -> LocalCluster:
     return cluster
 
 
+def databases() -> set[str]:
+    """Those that are made by runs whose settings name the database postgres."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [r"test\_postgres\_%"])
+        return {name for (name,) in cursor.fetchall()}
+
+
 @needs_citus
 @pytest.mark.citus
 def test_the_tests_run_in_shards_and_the_cluster_goes(tmp_path: Path) -> None:
@@ -81,11 +88,12 @@ def test_a_run_that_is_told_to_end_takes_its_cluster_with_it(tmp_path: Path) -> 
 
 def test_a_database_without_shards_fails_the_run(tmp_path: Path, database: None) -> None:
     """The database postgres of any server has no extension, and so has a test database that is made like it."""
-    at = connection.settings_dict
+    at, before = connection.settings_dict, databases()
     query = {name: at[name.upper()] for name in ("host", "port", "user", "password")}
     run = driver(tmp_path, *ONE_TEST, DATABASE_URL=f"postgres:///postgres?{urlencode(query)}")
     said, _nothing = run.communicate(timeout=SECONDS)
     assert run.returncode != 0 and "not distributed" in said
+    assert databases() <= before
 
 
 def test_without_citus_it_ends_with_one_message(tmp_path: Path) -> None:
