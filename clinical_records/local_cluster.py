@@ -61,6 +61,12 @@ SETTINGS = {
     "citus.enable_statistics_collection": "off",
 }
 
+# A shard that moves leaves behind what was committed asynchronously and is not written yet.
+COMMIT = {"synchronous_commit": "on"}
+# Versions that know this setting split shards only where it names Citus.
+_KNOWS_PLUGINS = "SELECT 1 FROM pg_settings WHERE name = 'output_plugin_libraries'"
+_ALLOW_PLUGIN = "ALTER SYSTEM SET output_plugin_libraries = pgoutput, test_decoding, citus"
+
 
 @dataclass(frozen=True, slots=True)
 class Node(ServerFolder):
@@ -272,7 +278,8 @@ class LocalCluster:
         postgres_server.initialize(
             node, _citus_programs(), account, durable=self.durable, password_file=self._password_file
         )
-        postgres_server.configure(node, account, {**SETTINGS, **durability, "port": str(node.port)})
+        settings = {**SETTINGS, **durability, **COMMIT, "port": str(node.port)}
+        postgres_server.configure(node, account, settings)
         postgres_server.start(node, _citus_programs(), account, {"PGPASSFILE": str(self._pass_file)})
 
     def _stop_all(self, nodes: list[Node], mode: str) -> None:
@@ -291,6 +298,9 @@ class LocalCluster:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
         with self.connect(node) as connection:
             connection.execute("CREATE EXTENSION IF NOT EXISTS citus")
+            if connection.execute(_KNOWS_PLUGINS).fetchone():
+                connection.execute(_ALLOW_PLUGIN)
+                connection.execute("SELECT pg_reload_conf()")
 
     def _register(self) -> None:
         """Tell the coordinator of the first `workers` workers, as far as it does not know them."""

@@ -35,7 +35,8 @@ def is_distributed(connection: BaseDatabaseWrapper, table: str) -> bool:
         return False
     with connection.cursor() as cursor:
         # to_regclass: NULL for what does not exist, so that nothing is raised inside a transaction.
-        cursor.execute("SELECT 1 FROM citus_tables WHERE table_name = to_regclass(%s)", [table])
+        # Not citus_tables: that view asks all nodes for sizes, and hangs where one of them is frozen.
+        cursor.execute("SELECT 1 FROM pg_dist_partition WHERE logicalrelid = to_regclass(%s)", [table])
         return cursor.fetchone() is not None
 
 
@@ -53,7 +54,7 @@ def _distributed(host: str, port: str, name: str) -> bool:
     with database.trips():  # not one of the trips that an interaction is held to
         if not database.fetch("SELECT 1 FROM pg_extension WHERE extname = 'citus'"):
             return False
-        return bool(database.fetch("SELECT 1 FROM citus_tables WHERE table_name = to_regclass('resource')"))
+        return bool(database.fetch("SELECT 1 FROM pg_dist_partition WHERE logicalrelid = to_regclass('resource')"))
 
 
 class Distribute(Operation):

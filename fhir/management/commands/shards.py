@@ -61,7 +61,8 @@ class Command(BaseCommand):
         except FhirError as error:
             raise CommandError(str(error)) from error
         except psycopg.Error as error:
-            raise CommandError(error.diag.message_primary or str(error)) from error
+            said = (error.diag.message_primary or str(error), error.diag.message_hint)
+            raise CommandError("\n".join(filter(None, said))) from error
         except KeyboardInterrupt:
             raise CommandError(_("Stopped."), returncode=INTERRUPTED) from None
         return found

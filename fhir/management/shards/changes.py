@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser, BooleanOptionalAction
 
+from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
 from audit import recorder
@@ -16,9 +17,11 @@ from fhir import database, store
 from fhir.management.actor import command_context
 
 from . import Call, Result, cluster, moves
+from .probe import Question, ask
 from .tables import joined, problems, size, table
 
 POLL_SECONDS = 0.5
+_SYNCHRONOUS = "SELECT (current_setting('synchronous_commit') <> 'off')::text"
 _START = """SELECT citus_rebalance_start(rebalance_strategy => %s::name, drain_only => %s::bool,
  shard_transfer_mode => 'force_logical')"""
 
@@ -35,6 +38,22 @@ def add_wait(parser: ArgumentParser) -> None:
     parser.add_argument("--wait", action=BooleanOptionalAction, default=True, help=about)
 
 
+def require_synchronous() -> None:
+    """Raises CommandError where a node commits asynchronously: what it has just acknowledged would not move along.
+
+    At the end of a move Citus stops writers and waits until the new node has all up to pg_current_wal_lsn(), which is
+    behind what was committed with synchronous_commit = off and is not written yet.
+    """
+    nodes = cluster.primaries()
+    for node, reply in zip(nodes, ask([Question(node.host, node.port, _SYNCHRONOUS) for node in nodes]), strict=True):
+        about = {"node": node.name, "error": reply.error}
+        if reply.error:
+            raise CommandError(_("%(node)s does not answer: %(error)s") % about)
+        if not reply.value:
+            text = _("%(node)s has synchronous_commit = off: shards would move without its last writes. Set it to on.")
+            raise CommandError(text % about)
+
+
 def running() -> bool:
     """Whether shards are moving."""
     job = moves.latest()
@@ -45,6 +64,7 @@ def start(*, drain: bool, strategy: str | None = None) -> bool:
     """Begins to move shards; False where none has to move, or some are moving."""
     if running():
         return False
+    require_synchronous()
     database.fetch("SET statement_timeout = 0")
     ((job,),) = database.fetch(_START, (strategy, drain))
     return job is not None

@@ -27,6 +27,7 @@ def run(call: Call) -> Result:
     cluster.require()
     node = cluster.find(call.options["node"])
     _check(node, call)
+    changes.require_synchronous()
     changes.audit(f"shards drain {node.name}")
     cluster.call(_KEEP_AWAY, node.host, node.port)
     result = changes.follow(call, begun=changes.start(drain=True))

@@ -1,6 +1,6 @@
 """Moves of shards in the background, as Citus reports them.
 
-https://docs.citusdata.com/en/stable/develop/api_udf.html#citus-rebalance-status
+https://docs.citusdata.com/en/stable/develop/api_udf.html#citus-rebalance-status tells the same and asks the nodes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from fhir import database
 
 from . import cluster, health
 
-_JOB = "SELECT job_id, state::text, started_at, finished_at FROM citus_rebalance_status()"
+_JOB = """SELECT job_id, state::text, started_at, finished_at FROM pg_dist_background_job
+ WHERE job_type = 'rebalance' ORDER BY job_id DESC LIMIT 1"""
 _TASKS = """SELECT task_id, status::text, command, coalesce(retry_count, 0), message
  FROM pg_dist_background_task WHERE job_id = %s ORDER BY task_id"""
 _RUNNING = """SELECT shardid, sum(target_shard_size)::bigint FROM get_rebalance_progress()
@@ -26,11 +27,11 @@ _ENDED_BADLY = ("failing", "failed")
 
 def latest() -> dict[str, Any] | None:
     """The newest job with its tasks; None where there never was one."""
-    jobs = database.fetch(_JOB)
+    jobs = cluster.known(_JOB)
     if not jobs:
         return None
     job_id, state, started, finished = jobs[0]
-    tasks = [_task(*row) for row in database.fetch(_TASKS, (job_id,))]
+    tasks = [_task(*row) for row in cluster.known(_TASKS, job_id)]
     return {
         "job": job_id,
         "state": state,

@@ -18,7 +18,7 @@ from fhir import citus, database
 from fhir.exceptions import Unavailable
 
 from . import Call, Result, changes, cluster, workers
-from .tables import table
+from .tables import joined, problems, table
 
 HELP = "Make the cluster know its nodes by these addresses: registers new ones, corrects those that have changed."
 
@@ -57,25 +57,34 @@ def run(call: Call) -> Result:
     until = time.monotonic() + call.options["wait_for"]
     _coordinator(until)
     known = {node.group: node for node in cluster.primaries()}
-    statements: list[database.Statement] = []
-    done: list[dict[str, str | int | None]] = []
+    silent: list[str] = []
     for each in wanted:
         before = known.get(each.group)
-        if before is not None and before.name == each.name:
-            change = "none"
-        else:
-            change = "added" if before is None else "changed"
+        try:
             _recognize(each, before, max(0.0, until - time.monotonic()))
-            statements.append(_statement(each, before))
-        done.append(
-            {"group": each.group, "node": each.name, "before": before.name if before else None, "change": change}
-        )
-    if statements:
+        except workers.Silent as error:
+            if before is None or before.name != each.name:
+                raise
+            silent.append(str(error))  # nothing has to be changed: the others need not wait for it
+    changed = [each for each in wanted if _change(each, known) != "none"]
+    if changed:
         database.fetch("SET statement_timeout = 0")
+        statements = [_statement(each, known.get(each.group)) for each in changed]
         database.batch([*_aside(wanted, known), *statements], atomic=True)
         if citus.distributed():
             changes.audit("shards registered " + " ".join(f"{each.group}={each.name}" for each in wanted), 200)
-    return {"nodes": done, "problems": []}
+    return {"nodes": [_told(each, known) for each in wanted], "problems": silent}
+
+
+def _change(each: Wanted, known: dict[int, cluster.Node]) -> str:
+    before = known.get(each.group)
+    return "added" if before is None else "none" if before.name == each.name else "changed"
+
+
+def _told(each: Wanted, known: dict[int, cluster.Node]) -> dict[str, str | int | None]:
+    before = known.get(each.group)
+    name = before.name if before else None
+    return {"group": each.group, "node": each.name, "before": name, "change": _change(each, known)}
 
 
 def _parsed(given: list[str]) -> list[Wanted]:
@@ -140,4 +149,5 @@ def text(result: Result) -> str:
     """A table of the nodes."""
     words = {"none": _("as it was"), "changed": _("changed"), "added": _("added")}
     rows = [(node["group"], node["node"], node["before"], words[node["change"]]) for node in result["nodes"]]
-    return table((_("group"), _("address"), _("before"), _("change")), rows)
+    shown = table((_("group"), _("address"), _("before"), _("change")), rows)
+    return joined(shown, problems(result["problems"]))

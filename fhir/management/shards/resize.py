@@ -1,7 +1,7 @@
 """`shards resize N`: more or fewer shards.
 
-Where each new boundary set contains the old one, as for a multiple of the present number, shards are split one after
-another with logical replication, and writes go on. Any other number is a new copy of all tables, which blocks writes.
+Where the present boundaries are among the new ones, as from one power of two to a higher one, shards are split one
+after another with logical replication, and writes go on. Else it is a new copy of all tables, which blocks writes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from . import Call, Result, changes, cluster, moves
 from .tables import size
 
-HELP = "Change the number of shards: splits beside reads and writes for a multiple, else a copy that blocks writes."
+HELP = "Change the number of shards: splits beside reads and writes if it can, else a copy that blocks writes."
 MOST = 1024
 _LOWEST, _SPAN = -(1 << 31), 1 << 32
 _SPLIT = "SELECT citus_split_shard_by_split_points(%s::bigint, %s::text[], %s::int[], 'force_logical')"
@@ -41,6 +41,7 @@ def run(call: Call) -> Result:
         pass
     elif {shard.low for shard in shards} < set(wanted):
         way = "split"
+        changes.require_synchronous()
         changes.audit(f"shards resize {count}")
         _split(call, shards, wanted)
     else:

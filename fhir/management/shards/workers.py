@@ -25,6 +25,10 @@ _READY = """SELECT json_build_object('group', (SELECT groupid FROM pg_dist_local
  'shards', (SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ '^resource_[0-9]+$'))::text"""
 
 
+class Silent(CommandError):
+    """The server does not answer."""
+
+
 def prepare_coordinator() -> None:
     """The extension in this database. Raises CommandError where the server has none."""
     if citus.has_citus(django_connection):
@@ -68,7 +72,7 @@ def _connect(host: str, port: int, name: str) -> psycopg.Connection[Any]:
 
 
 def state(host: str, port: int, *, wait: float = 0.0) -> dict[str, Any]:
-    """What the server there says, as the coordinator reaches it, within `wait` seconds. Raises CommandError."""
+    """What the server there says, as the coordinator reaches it, within `wait` seconds. Raises Silent."""
     until = time.monotonic() + wait
     while True:
         (reply,) = ask([Question(host, port, _READY)])
@@ -76,7 +80,7 @@ def state(host: str, port: int, *, wait: float = 0.0) -> dict[str, Any]:
             return dict(reply.value)
         if time.monotonic() >= until:
             about = {"node": f"{host}:{port}", "error": reply.error}
-            raise CommandError(_("%(node)s does not answer: %(error)s") % about)
+            raise Silent(_("%(node)s does not answer: %(error)s") % about)
         time.sleep(1)
 
 
