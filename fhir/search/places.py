@@ -8,7 +8,7 @@ many costs a task and no more (docs/decisions/0040-places.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -18,15 +18,13 @@ from fhir.definitions.compartments import compartment_parameters
 from fhir.definitions.structure import TYPE_NAME, TYPE_NUMBER
 from fhir.versions import array
 
-from .clauses import AllOf, AnyOf, Clause, Compartment, Filter, Ids, Nothing, Terms
+from .clauses import AllOf, AnyOf, Clause, Compartment, Filter, Ids, Not, Nothing, Terms
 from .links import Chain, Has
 from .plan import SET, Plan
 
 # More buckets than this lie in all shards, or nearly so; more questions than this cost more than asking all shards.
 MOST = 32
 _MOST_QUESTIONS = 8
-
-Ask = Callable[[Sequence[Statement]], list[list[Row]]]
 
 _LINKS = """SELECT DISTINCT target FROM compartment_link
  WHERE bucket = %s AND pat = %s::bigint AND type = ANY(%s::smallint[]) LIMIT {limit}"""
@@ -94,9 +92,25 @@ def within(plan: Plan, buckets: tuple[int, ...]) -> Plan:
 def _of_plan(plan: Plan) -> Bound | None:
     if plan.bucket is not None:
         return Bound(frozenset((plan.bucket,)))
-    numbers = tuple(TYPE_NUMBER[name] for name in plan.types)
-    # What a policy leaves lies where it says, other resources that the clauses look at too.
-    return of_clause(plan.condition if plan.policy is None else plan.policy, numbers)
+    numbers = {TYPE_NUMBER[name] for name in plan.types}
+    if plan.policy is None:
+        return of_clause(plan.condition, sorted(numbers))
+    # What a policy leaves lies where it says, the other resources that the clauses look at too.
+    return of_clause(plan.policy, sorted(numbers | _further(plan.condition)))
+
+
+def _further(clause: Clause) -> set[int]:
+    """The types of the other resources that a clause looks at."""
+    match clause:
+        case AllOf() | AnyOf():
+            return {number for each in clause.clauses for number in _further(each)}
+        case Not() | Filter():
+            return _further(clause.clause)
+        case Chain():
+            return {clause.target} | _further(clause.clause)
+        case Has():
+            return {clause.source} | _further(clause.clause)
+    return set()
 
 
 def of_clause(clause: Clause, types: Sequence[int]) -> Bound | None:

@@ -105,6 +105,25 @@ def test_a_patient_sees_what_is_placed_elsewhere(client: ApiClient, api: Callabl
     assert found(client, f"Patient/{carlos}/$everything") == sorted((hers["id"], carlos))
 
 
+def test_what_a_patient_asks_of_other_types_that_are_placed_elsewhere(
+    client: ApiClient, api: Callable[..., ApiClient]
+) -> None:
+    """A chain leads to an appointment that lies with another patient, while the encounter lies with the caller."""
+    ana, carlos, _eva = three(client)
+    shared = posted(client, appointment(ana, carlos))
+    encounter = {
+        "resourceType": "Encounter",
+        "status": "finished",
+        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"},
+        "subject": {"reference": f"Patient/{carlos}"},
+        "appointment": [{"reference": f"Appointment/{shared['id']}"}],
+    }
+    made = posted(client, encounter)
+    his = api(role="patient", fhir_user=f"Patient/{carlos}")
+    assert found(his, f"Encounter?appointment.status={shared['status']}") == [made["id"]]
+    assert found(his, f"Appointment?_has:Encounter:appointment:status=finished&_id={shared['id']}") == [shared["id"]]
+
+
 def test_rows_too_many_change_no_answer(client: ApiClient) -> None:
     """Planted: identifiers and compartments of others, and places where nothing lies."""
     mine = identifier()
