@@ -18,7 +18,7 @@ from django.db import connection, connections
 from django.test.utils import setup_databases, teardown_databases
 from psycopg import sql
 
-from clinical_records import embedded_postgres
+from clinical_records import embedded_postgres, postgres_server
 from clinical_records.env import envbool
 from clinical_records.testing import ApiClient, GunicornServer
 from fhir import citus
@@ -41,19 +41,10 @@ def _drop_leftovers(server: embedded_postgres.Server) -> None:
     with psycopg.connect(server.dsn(), autocommit=True) as connected:
         for (name,) in connected.execute("select datname from pg_database"):
             process = name.removeprefix(settings.TEST_DATABASE_PREFIX).partition("_")[0]
-            if name.startswith(settings.TEST_DATABASE_PREFIX) and process.isdigit() and not _lives(int(process)):
+            ours = name.startswith(settings.TEST_DATABASE_PREFIX) and process.isdigit()
+            if ours and not postgres_server.exists(int(process)):
                 drop = sql.SQL("drop database if exists {} with (force)")
                 connected.execute(drop.format(sql.Identifier(name)))
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -189,7 +189,7 @@ def _written_pid(where: ServerFolder) -> int | None:
 def _is_postgres(pid: int, where: ServerFolder) -> bool:
     """Is this process, and not a zombie or a newcomer with the same number, the postmaster of this folder?"""
     if not Path("/proc/self/stat").exists():
-        return _answers_signal(pid)
+        return exists(pid)
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -198,8 +198,8 @@ def _is_postgres(pid: int, where: ServerFolder) -> bool:
     return state not in "ZX" and os.fsencode(where.data) in arguments
 
 
-def _answers_signal(pid: int) -> bool:
-    """Where there is no /proc: does the process exist at all?"""
+def exists(pid: int) -> bool:
+    """Is there a process of this number at all?"""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

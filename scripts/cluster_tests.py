@@ -16,6 +16,7 @@ from types import FrameType
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
+from clinical_records import postgres_server  # noqa: E402
 from clinical_records.local_cluster import LocalCluster  # noqa: E402
 from clinical_records.postgres_programs import NoPrograms  # noqa: E402
 from clinical_records.postgres_server import PostgresError  # noqa: E402
@@ -55,18 +56,8 @@ def remove_leftovers(clusters: Path) -> None:
     """Stop and delete the clusters of runs that were killed: each is named after its process."""
     names = {path.name.partition(".")[0] for path in clusters.glob("*")}
     for name in names:
-        if name.isdigit() and not lives(int(name)):
+        if name.isdigit() and not postgres_server.exists(int(name)):
             LocalCluster(clusters / name).remove()
-
-
-def lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 if __name__ == "__main__":

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from clinical_records.testing import ApiClient
-from fhir import reindex
 from fhir.search import custom
 
-from .custom_parameters import EXTENSION, definition, forget, found, index_all, made, patient
+from .custom_parameters import EXTENSION, definition, found, index_all, made, patient
 
 UCUM = "http://unitsofmeasure.org"
-
-
-@pytest.fixture
-def admin(api: Callable[..., ApiClient], monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiClient]:
-    """An administrator; what they define is gone after the test. There is one process: nobody has to be waited for."""
-    monkeypatch.setattr(reindex, "SETTLE_SECONDS", 0.0)
-    client = api()
-    yield client
-    forget(client)
 
 
 # --- from one definition to the next

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from io import StringIO
 from typing import Any
@@ -28,19 +27,10 @@ from fhir.management.actor import command_context
 from fhir.models import CodeValueRow, RangeRow, ReindexRange, Resource, StringRow
 from fhir.search import custom, extract
 
-from .custom_parameters import definition, forget, found, made, somebody_waits
+from .custom_parameters import definition, found, made, somebody_waits
 
 PATIENT, OBSERVATION = TYPE_NUMBER["Patient"], TYPE_NUMBER["Observation"]
 ROWS = (RangeRow, StringRow, CodeValueRow)
-
-
-@pytest.fixture
-def admin(api: Callable[..., ApiClient], monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiClient]:
-    """An administrator; parameters that they define are gone after the test."""
-    monkeypatch.setattr(reindex, "SETTLE_SECONDS", 0.0)
-    client = api()
-    yield client
-    forget(client)
 
 
 def ana(**elements: Any) -> dict[str, Any]:

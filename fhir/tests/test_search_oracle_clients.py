@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from clinical_records.testing import ApiClient
-from fhir import reindex
 
-from .custom_parameters import forget, index_all, made
+from .custom_parameters import index_all, made
 from .oracle.clients import CLIENTS, definition, extended
 from .oracle.queries import Asker, Query
 from .oracle.runs import BASE_URL, Run, tell
 
 CASES = int(os.environ.get("ORACLE_CASES", "300")) // 3
 SEED = int(os.environ.get("ORACLE_SEED", "1"))
-
-
-@pytest.fixture
-def admin(api: Callable[..., ApiClient], monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiClient]:
-    """An administrator; what they define is gone after the test."""
-    monkeypatch.setattr(reindex, "SETTLE_SECONDS", 0.0)
-    client = api()
-    yield client
-    forget(client)
 
 
 def test_parameters_of_clients_find_what_the_oracle_finds(admin: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:

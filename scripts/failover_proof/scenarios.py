@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from clinical_records.local_cluster import LocalCluster
+from clinical_records.local_cluster import LocalCluster, Node
 
 from . import availability, database, judge
 from .availability import Accident, Criterion
@@ -91,36 +91,39 @@ def _none(text: str, counts: Sequence[int], of_what: str) -> Criterion:
 
 def dead_worker(stage: Stage, cluster: LocalCluster, seconds: float) -> Result:
     """kill -9 of a worker, which is started again after `seconds`."""
-
-    def event(result: Result) -> Accident:
-        node = cluster.node(f"worker{VICTIM}")
-        down = stage.ledger.now()
-        cluster.kill(node)
-        gone = stage.ledger.now()
-        time.sleep(seconds)
-        cluster.restart(node)
-        back = stage.ledger.now()
-        result.notes.append(f"worker{VICTIM} was killed and was back {back - down:.1f} s later.")
-        return Accident(VICTIM, down, gone, back + BACK_SECONDS, back)
-
-    return play(stage, Result("a", f"kill -9 of a worker, down {seconds:.0f} s, started again"), event, 12)
+    result = Result("a", f"kill -9 of a worker, down {seconds:.0f} s, started again")
+    return _away(stage, cluster, result, cluster.kill, cluster.restart, seconds, "killed and was back")
 
 
 def frozen_worker(stage: Stage, cluster: LocalCluster, seconds: float) -> Result:
     """SIGSTOP of all processes of a worker, SIGCONT after `seconds`."""
+    result = Result("b", f"all processes of a worker frozen for {seconds:.0f} s")
+    return _away(stage, cluster, result, cluster.freeze, cluster.thaw, seconds, "frozen and thawed")
+
+
+def _away(
+    stage: Stage,
+    cluster: LocalCluster,
+    result: Result,
+    stop: Callable[[Node], None],
+    start: Callable[[Node], None],
+    seconds: float,
+    said: str,
+) -> Result:
+    """The victim is away for `seconds`; `said` is what a note says of it."""
 
     def event(result: Result) -> Accident:
         node = cluster.node(f"worker{VICTIM}")
         down = stage.ledger.now()
-        cluster.freeze(node)
+        stop(node)
         gone = stage.ledger.now()
         time.sleep(seconds)
-        cluster.thaw(node)
+        start(node)
         back = stage.ledger.now()
-        result.notes.append(f"worker{VICTIM} was frozen and thawed {back - down:.1f} s later.")
+        result.notes.append(f"worker{VICTIM} was {said} {back - down:.1f} s later.")
         return Accident(VICTIM, down, gone, back + BACK_SECONDS, back)
 
-    return play(stage, Result("b", f"all processes of a worker frozen for {seconds:.0f} s"), event, 12)
+    return play(stage, result, event, 12)
 
 
 # --- with Patroni
