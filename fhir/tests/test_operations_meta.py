@@ -6,6 +6,7 @@ changes at once are both kept, and each role sees its own labels only.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -254,10 +255,10 @@ def test_every_call_leaves_a_row(client: ApiClient, patient: str, system: str) -
     client.post(f"{patient}/$meta-add", tag)
     client.post(f"{patient}/$meta-delete", tag)
     client.get("Patient/$meta")
-    rows = AuditRecord.objects.filter(username=client.user.username, interaction=15).order_by("at", "id")
-    assert [(row.query, row.version) for row in rows] == [
-        (f"{patient}/$meta-add", 2),
-        (f"{patient}/$meta-add", 2),
-        (f"{patient}/$meta-delete", 3),
-        ("Patient/$meta", None),
-    ]
+    rows = AuditRecord.objects.filter(username=client.user.username, interaction=15)
+    # Several of them may be of one millisecond.
+    assert Counter((row.query, row.version) for row in rows) == {
+        (f"{patient}/$meta-add", 2): 2,
+        (f"{patient}/$meta-delete", 3): 1,
+        ("Patient/$meta", None): 1,
+    }
