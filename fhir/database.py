@@ -48,6 +48,8 @@ _PERHAPS_COMMITTED = (
     "server closed the connection unexpectedly",
     "no connection to the server",
     "connection not open",
+    # Of the coordinator, whose own server has gone while it waited for a node.
+    "postmaster was shut down",
     "could not receive data from server",
     "could not send data to server",
 )

@@ -45,6 +45,7 @@ def test_a_connection_that_ended_while_it_was_idle_is_replaced(other: psycopg.Co
         (errors.InternalError_("failure on connection marked as essential: a:1"), True, True),
         (errors.InternalError_("could not commit transaction for shard 1 on any active node"), True, False),
         (errors.InternalError_("server closed the connection unexpectedly\n\tThis probably means …"), True, False),
+        (errors.InternalError_("postmaster was shut down, exiting"), True, False),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
