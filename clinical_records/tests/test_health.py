@@ -10,6 +10,7 @@ from django.db import connection
 from django.test import Client
 
 from clinical_records import __version__
+from fhir import citus
 
 
 @pytest.fixture
@@ -31,7 +32,11 @@ def no_database(monkeypatch: pytest.MonkeyPatch, database: None) -> Iterator[Non
 def test_ready(client: Client, database: None, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ok", "database": "ok", "version": __version__}
+    told = answer.json()
+    nodes = told.pop("nodes", None)
+    assert told == {"status": "ok", "database": "ok", "version": __version__}
+    assert (nodes is not None) == citus.has_citus(connection)
+    assert nodes is None or nodes["answering"] == nodes["registered"] > 0
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready"])

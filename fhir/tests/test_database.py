@@ -75,7 +75,14 @@ def demoted() -> None:
     trips.fetch("SET default_transaction_read_only = on")
 
 
-def test_reads_and_writes_go_to_the_new_primary_at_once(api: Callable[..., ApiClient]) -> None:
+@pytest.fixture
+def left(database: None) -> Iterator[None]:
+    """The session of the test is not that of the next one."""
+    yield
+    connection.close()
+
+
+def test_reads_and_writes_go_to_the_new_primary_at_once(api: Callable[..., ApiClient], left: None) -> None:
     client = api()
     demoted()
     made = client.post("Basic", {"resourceType": "Basic", "code": {"text": "x"}})
@@ -145,7 +152,7 @@ def test_a_read_whose_connection_broke_is_asked_again(
     times = []
 
     def execute(this: psycopg.Connection, query: object, *more: object, **options: object) -> object:
-        if "FROM resource r LEFT JOIN content" in str(query) and not times:
+        if "FROM resource r" in str(query) and "content c" in str(query) and not times:
             times.append(1)
             other.execute("SELECT pg_terminate_backend(%s::int, 5000)", [this.info.backend_pid])
         return send(this, query, *more, **options)  # type: ignore[arg-type]
