@@ -16,7 +16,7 @@ from unittest import mock
 
 from django.db import connection
 
-from fhir import database
+from fhir import database, local_shards
 from fhir.search import custom, statistics
 
 from .shapes import Count
@@ -57,7 +57,7 @@ def shard_count() -> int:
 
 @contextmanager
 def sent() -> Iterator[Tasks]:
-    """The commands of the block."""
+    """The commands of the block; of what goes past Citus to a shard of its own node, the statements themselves."""
     with connection.cursor() as cursor:
         cursor.execute(_PLACES)
         tasks = Tasks(places=dict(cursor.fetchall()))
@@ -67,12 +67,17 @@ def sent() -> Iterator[Tasks]:
         if text.startswith(_NOTICES):
             tasks.commands.append(text)
 
-    raw = connection.connection
+    def held(statements: Sequence[database.Statement], *, begun: bool) -> Any:
+        tasks.commands.extend(text for text, _parameters in statements if isinstance(text, local_shards.ShardSQL))
+        return hold(statements, begun=begun)
+
+    raw, hold = connection.connection, local_shards.held
     for name, value in zip(_SETTINGS, ("log", "on", "on"), strict=True):
         raw.execute(f"SET {name} = {value}")
     raw.add_notice_handler(note)
     try:
-        yield tasks
+        with mock.patch.object(local_shards, "held", held):
+            yield tasks
     finally:
         raw.remove_notice_handler(note)
         for name in _SETTINGS:
@@ -127,6 +132,8 @@ def _one_by_one(tasks: Tasks) -> Iterator[list[list[int]]]:
     fetch, send = database.fetch, database._send
 
     def marked_fetch(sql: str, parameters: Any = ()) -> list[database.Row]:
+        if isinstance(sql, local_shards.ShardSQL):
+            return fetch(sql, parameters)  # sends, and that is marked
         rows = fetch(sql, parameters)
         marks.append([len(tasks.commands)])
         return rows

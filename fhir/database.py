@@ -23,7 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
-from . import connections, nodes
+from . import connections, local_shards, nodes
 from .exceptions import Conflict, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -95,6 +95,24 @@ def raw() -> psycopg.Connection[Row]:
     return django_connection.connection  # type: ignore[no-any-return]
 
 
+def here(bucket: int | None) -> local_shards.Shard | None:
+    """The shard of a bucket where statements about it go past Citus: on its only node. Raises Unavailable."""
+    if bucket is None:
+        return None
+    connection = raw()
+    try:
+        return local_shards.of(connection, bucket)
+    except psycopg.Error as error:
+        abandon(connection)
+        raise _translated(error, connection) from error
+
+
+def at(bucket: int | None, statement: Statement) -> Statement:
+    """A statement all of whose rows lie in one bucket, as it is to be sent. Raises Unavailable."""
+    shard = here(bucket)
+    return statement if shard is None else shard.at(statement)
+
+
 def _unavailable(error: BaseException, **more: bool) -> Unavailable:
     logger.error("PostgreSQL cannot answer: %s", type(error).__name__, exc_info=error)
     return Unavailable(_TRY_AGAIN, **more)
@@ -139,14 +157,32 @@ def _require_open(statements: Sequence[Statement]) -> None:
 def _send(connection: psycopg.Connection[Row], statements: Sequence[Statement]) -> list[list[Row]]:
     _count()
     _require_open(statements)
+    begun = _in_transaction(connection)
+    sent, places = local_shards.held(statements, begun=begun)
     try:
         with nodes.Waiting(connection, statements), connection.pipeline():
-            cursors = [connection.execute(sql, parameters) for sql, parameters in statements]
-        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+            cursors = [connection.execute(sql, parameters) for sql, parameters in sent]
+        return [cursors[n].fetchall() if cursors[n].description else [] for n in places]
     except psycopg.Error as error:
         abandon(connection)
         _forget_prepared(connection)
-        raise _translated(error, connection) from error
+        if error.sqlstate != local_shards.MOVED:
+            raise _translated(error, connection) from error
+    return _send(connection, _through_citus(connection, statements, begun=begun))
+
+
+def _through_citus(
+    connection: psycopg.Connection[Row], statements: Sequence[Statement], *, begun: bool
+) -> list[Statement]:
+    """What is to be sent instead, where a shard could not be held: nothing has been done yet.
+
+    Raises Collision where that takes another beginning.
+    """
+    local_shards.forget(connection)
+    statements = local_shards.routed(statements) or ()
+    if begun or not statements:
+        raise Collision("a shard has moved")
+    return list(statements)
 
 
 def _forget_prepared(connection: psycopg.Connection[Row]) -> None:
@@ -177,8 +213,10 @@ def abandon(connection: psycopg.Connection[Row]) -> None:
 
 def fetch(sql: str, parameters: Any = ()) -> list[Row]:
     """One statement, one round trip; its rows, [] where it has none. Raises Unavailable, Collision."""
-    _count()
     connection, statements = raw(), ((sql, parameters),)
+    if isinstance(sql, local_shards.ShardSQL):
+        return _send(connection, statements)[0]
+    _count()
     _require_open(statements)
     try:
         with nodes.Waiting(connection, statements):

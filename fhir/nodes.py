@@ -29,7 +29,7 @@ import psycopg
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from . import statement_places
+from . import local_shards, statement_places
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +56,6 @@ _SHARDS = """SELECT s.shardminvalue::int, n.nodename::text, n.nodeport FROM pg_d
  JOIN pg_dist_node n ON n.groupid = p.groupid AND n.noderole = 'primary'
  WHERE s.logicalrelid = to_regclass('resource') ORDER BY s.shardminvalue::int"""
 _TABLES = "SELECT c.relname::text FROM pg_dist_partition d JOIN pg_class c ON c.oid = d.logicalrelid"
-# Citus places a bucket by this hash of it.
-_HASHES = "SELECT hashint4(b) FROM generate_series(0, 65535) AS b ORDER BY b"
 _SETTINGS = (
     f"SET citus.node_connection_timeout = '{int(CONNECT_SECONDS * 1000)}ms'",
     "SET citus.max_cached_conns_per_worker = 0",  # each question is a new connection
@@ -219,7 +217,7 @@ def _places() -> tuple[_Map | None, tuple[Node, ...]]:
         if _state.map is not None:
             hashes = _state.map.hashes
         else:
-            cursor.execute(_HASHES)
+            cursor.execute(local_shards.HASHES)
             hashes = array("i", [number for (number,) in cursor.fetchall()])
     lowest = [shard[0] for shard in shards]
     return _Map(re.compile(rf"\b(?:{tables})\b"), lowest, [(s[1], s[2]) for s in shards], hashes), nodes

@@ -14,6 +14,7 @@ from audit import recorder
 from . import citus, database, ids, place_rows, store_many, store_routed, stored_definitions
 from . import store_statements as statements
 from .database import Statement
+from .local_shards import Shard
 from .versions import Current, Write, array, now
 
 __all__ = [
@@ -41,7 +42,11 @@ _LOCATOR_SQL = "SELECT target FROM locator WHERE bucket = %s AND type = %s AND i
 def head_statement(bucket: int, type_number: int, resource_id: str, *, body: bool) -> Statement:
     """The statement that reads Current's fields at a bucket."""
     key = (bucket, type_number, resource_id)
-    return _current_sql(body, citus.distributed()), (bucket, *key) if body else key
+    parameters = (bucket, *key) if body else key
+    shard = database.here(bucket)
+    if shard is not None:
+        return shard.own(_current_sql(body, False), _current_sql(body, True)), parameters
+    return _current_sql(body, citus.distributed()), parameters
 
 
 @cache
@@ -52,7 +57,8 @@ def _current_sql(body: bool, distributed: bool) -> str:
 
 def locator_statement(type_number: int, resource_id: str) -> Statement:
     """The statement that asks the id's home where the resource lies."""
-    return _LOCATOR_SQL, (ids.bucket_of(resource_id), type_number, resource_id)
+    home = ids.bucket_of(resource_id)
+    return database.at(home, (_LOCATOR_SQL, (home, type_number, resource_id)))
 
 
 def current(type_number: int, resource_id: str, *, body: bool = False) -> Current | None:
@@ -110,10 +116,30 @@ def supersede(write: Write, audit_row: recorder.Row) -> None:
     if write.moves or write.type in stored_definitions.TYPES:
         store_many.supersede(write, audit_row)
         return
+    shard = database.here(write.bucket)
+    if shard is not None:
+        _supersede_here(write, audit_row, shard)
+        return
     if citus.distributed():
         store_routed.supersede(write, audit_row)
         return
     tables, places = statements.filled(write.rows), place_rows.of([write])
     sql = statements.supersede_sql(tables, write.body is None, previous.deleted, places.names)
     if not database.fetch(sql, {**statements.parameters(write, audit_row), **places.parameters}):
+        raise database.Collision("superseded")
+
+
+def _supersede_here(write: Write, audit_row: recorder.Row, shard: Shard) -> None:
+    """The same past Citus; what other buckets have to know follows, when the version is known to be the newest."""
+    assert write.previous is not None
+    sql = statements.supersede_sql(statements.arrays(write.rows), write.body is None, write.previous.deleted, ())
+    sent, places = (shard.own(sql), statements.parameters(write, audit_row)), place_rows.of([write]).statements()
+    if not places:
+        stored = database.fetch(*sent)
+    else:
+        with database.Transaction() as transaction:
+            stored = transaction.send([sent])[0]
+            if stored:
+                transaction.commit(places)
+    if not stored:
         raise database.Collision("superseded")

@@ -7,7 +7,7 @@ from typing import Any
 
 from audit import recorder
 
-from . import citus, ids, place_rows
+from . import citus, database, ids, place_rows
 from .database import Statement
 from .index_rows import IndexRows
 from .versions import Write, array
@@ -143,8 +143,16 @@ def parameters(write: Write, audit_row: recorder.Row) -> dict[str, Any]:
 
 def filled(rows: IndexRows) -> Filled:
     """The index tables that these rows go to, by their names in INDEXES, and `values` of insert_index for each."""
+    return _filled(rows, _FEW if citus.distributed() else 0)
+
+
+def arrays(rows: IndexRows) -> Filled:
+    """The same, all of them for arrays."""
+    return _filled(rows, 0)
+
+
+def _filled(rows: IndexRows, most: int) -> Filled:
     named = (("ranges", rows.ranges), ("strings", rows.strings), ("code_values", rows.code_values))
-    most = _FEW if citus.distributed() else 0
     return tuple((name, len(entries) if len(entries) <= most else 0) for name, entries in named if entries)
 
 
@@ -161,6 +169,11 @@ def create_statements(write: Write, audit_row: recorder.Row) -> list[Statement]:
         claim = False
         locator = "INSERT INTO locator (bucket, type, id, target) VALUES (%s, %s, %s, %s)"
         elsewhere.append((locator, (home, write.type, write.id, write.bucket)))
+    values["home"] = home
+    shard = database.here(write.bucket)
+    if shard is not None:
+        create = _create_sql(arrays(write.rows), claim, ())
+        return [*elsewhere, *places.statements(), (shard.own(create, _create_sql(tables, claim, ())), values)]
     if citus.distributed():
-        return [*elsewhere, *places.statements(), (_create_sql(tables, claim, ()), {**values, "home": home})]
-    return [*elsewhere, (_create_sql(tables, claim, places.names), {**values, **places.parameters, "home": home})]
+        return [*elsewhere, *places.statements(), (_create_sql(tables, claim, ()), values)]
+    return [*elsewhere, (_create_sql(tables, claim, places.names), {**values, **places.parameters})]

@@ -35,13 +35,14 @@ def delete(resource_type: str, resource_id: str, context: Context, *, if_match: 
 
 
 def _nothing_to_delete(resource_type: str, resource_id: str, context: Context) -> Answer:
+    home = ids.bucket_of(resource_id)
     row = context.audit(
         "delete",
-        bucket=ids.bucket_of(resource_id),
+        bucket=home,
         status=204,
         at=store.now(),
         type_number=TYPE_NUMBER[resource_type],
         resource_id=resource_id,
     )
-    database.fetch(recorder.INSERT_SQL, row)
+    database.fetch(*database.at(home, (recorder.INSERT_SQL, row)))
     return Answer(204)

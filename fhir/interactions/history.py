@@ -164,7 +164,9 @@ def _rows(
     if each_type:
         both = f"SELECT v.* FROM unnest(%(types)s::smallint[]) AS k(type) CROSS JOIN LATERAL ({both}) AS v {order}"
     row = context.audit(status=404 if missing else 200, at=store.now(), query=urlencode(asked.asked) or None, **about)
-    return database.batch([(both, values), (recorder.INSERT_SQL, row)])[0]
+    statements = ((both, values), (recorder.INSERT_SQL, row))
+    # All versions of one resource lie in one bucket.
+    return database.batch([database.at(about["bucket"], each) for each in statements])[0]
 
 
 def _policy(context: Context, values: dict[str, Any]) -> dict[str, str]:

@@ -38,6 +38,16 @@ def search(
     """
     interaction = "search-system" if resource_type is None else "search-type"
     require(context.scope, interaction, resource_type)
+    return database.retry(lambda: _search(interaction, resource_type, pairs, context, compartment))
+
+
+def _search(
+    interaction: str,
+    resource_type: str | None,
+    pairs: Pairs,
+    context: Context,
+    compartment: tuple[str, str] | None,
+) -> Answer:
     asked = _asked(resource_type, pairs, context, compartment)
     if asked.request.explain:
         _require_explaining(context)
@@ -106,12 +116,15 @@ def _page(asked: Search, counting: database.Statement | None) -> database.Statem
 def _audited(question: database.Statement, row: recorder.Row, asked: Search) -> list[Any]:
     """The rows of a question, with its audit row in the same round trip. Raises Unavailable.
 
-    One statement is cheapest and, because it writes, is not spread over parallel workers; on Citus two are routed.
+    One statement is cheapest and, because it writes, is not spread over parallel workers; two are what Citus routes,
+    and what two shards want.
     """
     text, parameters = question
+    bucket, shard = int(row[0]), asked.plan.shard
     try:
-        if citus.distributed():
-            return database.batch([question, (recorder.INSERT_SQL, row)])[0]
+        if database.here(bucket) is not shard or (shard is None and citus.distributed()):
+            sent = [binding.bound(asked.plan, question), database.at(bucket, (recorder.INSERT_SQL, row))]
+            return database.batch(sent)[0]
         whole = f"WITH a AS ({recorder.INSERT_SQL}) {text}", (*row, *parameters)
         return database.fetch(*binding.bound(asked.plan, whole))
     except Unavailable as error:

@@ -225,13 +225,13 @@ def _audit_row(asked: _Everything, status: int) -> recorder.Row:
 def _page(asked: _Everything) -> _Page:
     bound = _bound(asked)
     root = asked.root = asked.root if bound is None else replace(asked.root, places=(asked.root.bucket,))
-    statements = [sql.head(root, body=True)]
+    statements = [database.at(root.bucket, sql.head(root, body=True))]
     matching = asked.part == _MATCH
     if matching:
         if root.pat is not None:
-            statements.append(sql.walk(root, asked.narrow, asked.after, asked.count + 1))
-        statements.append(sql.elsewhere(root, asked.narrow, asked.after, asked.count + 1))
-    answers = database.batch([*statements, *(bound.questions if bound else ())])
+            statements.append(database.at(root.bucket, sql.walk(root, asked.narrow, asked.after, asked.count + 1)))
+        statements.append(_elsewhere(root, sql.elsewhere(root, asked.narrow, asked.after, asked.count + 1)))
+    answers = database.batch([*statements, *map(places.here, bound.questions if bound else ())])
     head = answers[0][0] if answers[0] else None
     if head is None or head[0]:
         _refuse(asked, gone=head is not None)
@@ -241,12 +241,17 @@ def _page(asked: _Everything) -> _Page:
     if matching:
         near = answers[1] if root.pat is not None else []
         _fill(asked, page, head, near, answers[-1])
-    following = [(recorder.INSERT_SQL, _audit_row(asked, 200))]
+    following = [database.at(root.bucket, (recorder.INSERT_SQL, _audit_row(asked, 200)))]
     if page.next is None:
         _support(asked, page, head, following)
     else:
         database.batch(following)
     return page
+
+
+def _elsewhere(root: Root, statement: database.Statement) -> database.Statement:
+    """A statement about what others have, as it is to be sent: it may all lie with the root."""
+    return database.at(root.bucket if root.places == (root.bucket,) else None, statement)
 
 
 def _bound(asked: _Everything) -> Bound | None:
@@ -270,7 +275,7 @@ def _everywhere(
 
 
 def _refuse(asked: _Everything, *, gone: bool) -> NoReturn:
-    database.fetch(recorder.INSERT_SQL, _audit_row(asked, 410 if gone else 404))
+    database.fetch(*database.at(asked.root.bucket, (recorder.INSERT_SQL, _audit_row(asked, 410 if gone else 404))))
     raise Gone(_("This record was deleted.")) if gone else NotFound(_("There is no such record."))
 
 
@@ -359,12 +364,17 @@ def _targets(asked: _Everything, page: _Page, head: database.Row) -> dict[str, b
             found.update(dict.fromkeys(find(body), True))
         return found
     sides = (True, False) if asked.root.pat is not None else (False,)
-    questions = [sql.targets(asked.root, asked.limits, nearby=side) for side in sides]
+    questions = [_referred(asked, nearby=side) for side in sides]
     for rows in database.batch(questions):
         for text, fresh in rows:
             for target in find(text):
                 found[target] = found.get(target, False) or fresh
     return found
+
+
+def _referred(asked: _Everything, *, nearby: bool) -> database.Statement:
+    statement = sql.targets(asked.root, asked.limits, nearby=nearby)
+    return database.at(asked.root.bucket, statement) if nearby else _elsewhere(asked.root, statement)
 
 
 def _keys(

@@ -20,8 +20,8 @@ from fhir.definitions.structure import TYPE_NUMBER
 from fhir.exceptions import InvalidRequest
 from fhir.interactions import Answer, Context
 from fhir.permissions import require
+from fhir.search import binding, parse, places, plan, statistics
 from fhir.search import page as paging
-from fhir.search import parse, plan, statistics
 from fhir.search.catalogue import parameters
 from fhir.search.clauses import Alias
 from fhir.search.find import require_complete
@@ -63,15 +63,18 @@ def run(call: Call) -> Answer:
     """
     require(call.context.scope, "operation", "Observation")
     require(call.context.scope, "search-type", "Observation")
-    asked = _asked(call)
-    found = _newest(database.fetch(*_statement(asked.plan, asked.most)), asked.most)
+    return database.retry(lambda: _answer(_asked(call)))
+
+
+def _answer(asked: _LastN) -> Answer:
+    found = _newest(database.fetch(*binding.bound(asked.plan, _statement(asked.plan, asked.most))), asked.most)
     total = len(found)
     if asked.after is not None:
         after = asked.after
         found = [row for row in found if (row[1], row[0]) < after]
     rows = found[: asked.count]
-    audit: database.Statement = (recorder.INSERT_SQL, _audit_row(asked))
-    contents: dict[str, str] = dict(database.batch([_bodies(asked, [row[0] for row in rows]), audit])[0])
+    following = (_bodies(asked, [row[0] for row in rows]), (recorder.INSERT_SQL, _audit_row(asked)))
+    contents: dict[str, str] = dict(database.batch([database.at(asked.plan.bucket, each) for each in following])[0])
     entries = [_entry(asked.context.base_url, row[0], contents[row[0]]) for row in rows if row[0] in contents]
     links = _links(asked, rows[-1] if len(found) > len(rows) > 0 else None)
     return Answer(200, bundle.join("searchset", entries, link=links, total=total))
@@ -105,7 +108,7 @@ def _asked(call: Call) -> _LastN:
         context=call.context,
         path=call.path,
         kept=kept,
-        plan=plan.make(request, scope, statistics.current()),
+        plan=places.in_shard(plan.make(request, scope, statistics.current())),
         most=whole("max", own.get("max"), 1, least=1, most=_MOST),
         count=page_size(own.get("_count")),
         bound=bound,
@@ -145,7 +148,7 @@ def _looks_at_codes(name: str) -> bool:
 
 def _statement(made: Plan, most: int) -> database.Statement:
     """(id, clinical date, code) of the newest of each code, ties included."""
-    where = made.condition.sql(Alias("r", made.bucket, True, made.policy))
+    where = made.condition.sql(Alias("r", made.bucket, True, made.policy, shard=made.shard))
     text = (
         "SELECT id, sdate, code FROM (SELECT r.id, r.sdate, c.body::json ->> 'code' AS code,"
         " rank() OVER (PARTITION BY c.body::json ->> 'code' ORDER BY r.sdate DESC) AS place FROM resource r"

@@ -6,7 +6,7 @@ Column `pat` of a match says who that is, so that nobody has to read its content
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from accounts.scopes import Scope
@@ -43,9 +43,11 @@ class Beside:
         first = f"i.refers AND row_number() OVER (PARTITION BY i.pat, i.refers ORDER BY {order_by}) = 1"
         return f"SELECT i.*, {first} AS first FROM ({inner}) i"
 
-    def lookup(self, bucket: int | None) -> Fragment:
-        """What follows the joins of a page `r`: `p`, with id and body of the patient; each patient comes once."""
-        seen = TRUE if self.policy is None else self.policy.sql(Alias("x", bucket, hidden=True))
+    def lookup(self, alias: Alias) -> Fragment:
+        """What follows the joins of a page `r`, which is the alias: `p`, with id and body of the patient; each patient
+        comes once."""
+        bucket = alias.bucket
+        seen = TRUE if self.policy is None else self.policy.sql(replace(alias, name="x"))
         place, known = ("r.bucket", ()) if bucket is None else ("%s", (bucket,))
         text = (
             " LEFT JOIN LATERAL (SELECT x.id, y.body FROM resource x JOIN content y"

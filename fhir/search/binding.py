@@ -16,8 +16,13 @@ from .plan import Plan
 
 
 def bound(plan: Plan, statement: database.Statement) -> tuple[str, Any]:
-    """The statement as it is to be sent: with its parameters beside it, or in it and None. Raises Unavailable."""
-    if plan.generic or citus.distributed():
-        return statement
-    text, parameters = statement
-    return ClientCursor(database.raw()).mogrify(text, parameters), None
+    """The statement as it is to be sent: with its parameters beside it, or in it and None; to the shard that has all of
+    it, where the plan says which. Raises Unavailable."""
+    if plan.shard is not None:
+        text, parameters = plan.shard.own(statement[0]), statement[1]
+        return (text, parameters) if plan.generic else (plan.shard.bound(_filled(text, parameters)), None)
+    return statement if plan.generic or citus.distributed() else (_filled(*statement), None)
+
+
+def _filled(text: str, parameters: Any) -> str:
+    return ClientCursor(database.raw()).mogrify(text, parameters)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 from fhir import citus
+from fhir.local_shards import Shard
 
 from .comparison import Test
 
@@ -34,7 +35,8 @@ class Alias:
     condition on the type stands beside it. `buckets`, on Citus, are the few that the row can lie in.
 
     `hidden` hides conditions on terms from the index on terms, for statements in which another index leads.
-    `policy` is what the caller may see, for further rows of `resource` that a clause looks at.
+    `policy` is what the caller may see, for further rows of `resource` that a clause looks at. `shard` has all rows
+    that the statement looks at, where it goes past Citus.
     """
 
     name: str
@@ -42,17 +44,28 @@ class Alias:
     hidden: bool = False
     policy: Clause | None = None
     buckets: tuple[int, ...] = ()
+    shard: Shard | None = None
+
+    @property
+    def routed(self) -> bool:
+        """Whether it is Citus that plans the statement."""
+        return self.shard is None and citus.distributed()
 
     def inner(self) -> Alias:
-        """An alias for a subquery inside this one, over all buckets; on Citus over those of the policy."""
+        """An alias for a subquery inside this one, over all buckets; on Citus over those of the policy.
+
+        Raises ValueError where the statement has the rows of one shard only.
+        """
+        if self.shard is not None:
+            raise ValueError("a statement of one shard asks for rows of others")
         if self.policy is not None and self.buckets:
             return self.beside()
         return Alias(f"{self.name}x", None, False, self.policy)
 
     def beside(self) -> Alias:
         """An alias for another resource of the same patient: on Citus its bucket has to be said again."""
-        if not citus.distributed():
-            return Alias(f"{self.name}x", None, False, self.policy)
+        if not self.routed:
+            return Alias(f"{self.name}x", None, False, self.policy, shard=self.shard)
         return Alias(f"{self.name}x", self.bucket, False, self.policy, self.buckets)
 
     @property
@@ -203,7 +216,7 @@ class Terms:
         address, which is one only within a shard.
         """
         name, among = alias.name, "IN (SELECT unnest(%s::bigint[]))"
-        if citus.distributed() and alias.bucket is None:
+        if alias.routed and alias.bucket is None:
             # Citus sends no subquery to its shards that is about a row and has no table.
             place = alias.of(f"{name}m")
             text = (
@@ -212,7 +225,7 @@ class Terms:
                 f" AND {name}m.h {among})"
             )
             return Fragment(text, (*place.parameters, bigints(self.hashes)))
-        elif alias.hidden or citus.distributed():
+        elif alias.hidden or alias.routed:
             text = f"(SELECT bool_or(h.h {among}) FROM unnest({name}.terms) h(h)) IS TRUE"
         else:
             found = "SELECT m.ctid FROM unnest(%s::bigint[]) h(h) JOIN resource m ON m.terms @> ARRAY[h.h]"

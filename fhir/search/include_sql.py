@@ -13,11 +13,14 @@ from accounts.scopes import Scope
 from fhir import citus, database
 from fhir.database import Row, Statement
 from fhir.definitions.structure import RESOURCE_TYPES, TYPE_NUMBER
+from fhir.local_shards import Shard
 
 from . import places
 from .clauses import TRUE, Alias, Fragment, Terms, Types
 from .plan import policy_of
 
+# So many shards are asked one by one, past Citus, which would ask them side by side.
+_FEW_SHARDS = 4
 # What is known of where the resources of a term lie: their bucket, or that it is one of this (type, id).
 Place = int | tuple[int, str] | None
 
@@ -27,8 +30,16 @@ def rows(scope: Scope, wanted: Mapping[int, Place], limit: int) -> list[Row]:
     statement. Raises Unavailable."""
     if not citus.distributed():
         return database.fetch(*_on_one(scope, wanted, limit))
-    statements = [_on_shards(scope, terms, buckets, limit) for terms, buckets in _shares(scope, wanted)]
+    statements = [each for share in _shares(scope, wanted) for each in _of_share(scope, *share, limit)]
     return [row for found in database.batch(statements) for row in found]
+
+
+def _of_share(scope: Scope, terms: Sequence[int], buckets: tuple[int, ...] | None, limit: int) -> list[Statement]:
+    """The statements that ask for terms in some buckets, or in all: past Citus one for each shard."""
+    shards = {database.here(bucket) for bucket in buckets or ()}
+    if not shards or None in shards or len(shards) > _FEW_SHARDS:
+        return [_on_shards(scope, terms, buckets, limit)]
+    return [shard.at(_on_one(scope, terms, limit, shard)) for shard in shards if shard is not None]
 
 
 def _conditions(scope: Scope, alias: Alias, terms: Iterable[int]) -> list[Fragment]:
@@ -49,8 +60,8 @@ def _types(allowed: frozenset[str]) -> Fragment:
     return Types(tuple(sorted(TYPE_NUMBER[name] for name in allowed))).sql(Alias("r"))
 
 
-def _on_one(scope: Scope, terms: Iterable[int], limit: int) -> Statement:
-    parts = _conditions(scope, Alias("r"), terms)
+def _on_one(scope: Scope, terms: Iterable[int], limit: int, shard: Shard | None = None) -> Statement:
+    parts = _conditions(scope, Alias("r", shard=shard), terms)
     # Gathered first: a condition on the type beside the terms would mislead the planner.
     text = (
         f"WITH m AS MATERIALIZED (SELECT r.bucket, r.type, r.id, r.pat, r.terms FROM resource r"
@@ -99,4 +110,4 @@ def _told(bound: places.Bound | None) -> tuple[int, ...] | None:
     """The buckets, asked for if need be."""
     if bound is None:
         return None
-    return bound.buckets(database.batch(bound.questions) if bound.questions else [])
+    return bound.buckets(places.asked(bound.questions))

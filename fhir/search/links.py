@@ -7,10 +7,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from fhir import citus
 from fhir.definitions.structure import TYPE_NUMBER
 
-from .clauses import TRUE, Alias, AllOf, AnyOf, Clause, Fragment, Ids, Nothing, Terms, Types, joined
+from .clauses import (
+    TRUE,
+    Alias,
+    AllOf,
+    AnyOf,
+    Clause,
+    Filter,
+    Fragment,
+    Ids,
+    Not,
+    Nothing,
+    Terms,
+    Types,
+    joined,
+)
 from .rows import CodeValues, Near, Ranges, Strings
 
 
@@ -45,7 +58,7 @@ class Chain:
         found = f"SELECT {terms.text} t FROM resource {inner.name} WHERE {where.text}"
         parameters = (*terms.parameters, *where.parameters)
         # Citus does not ask other rows once for each element of an array.
-        if filters and not citus.distributed():
+        if filters and not alias.routed:
             # In a select list the planner does not join: the targets are hashed once, and each row asks for its terms.
             return Fragment(f"(SELECT bool_or(u IN ({found})) FROM unnest({alias.name}.terms) u(u))", parameters)
         return Fragment(f"{alias.name}.terms && (SELECT array_agg(t) FROM ({found}) {inner.name}s)", parameters)
@@ -80,11 +93,11 @@ class Has:
     def sql(self, alias: Alias) -> Fragment:
         if self.large and self.through_pat:
             patient = Types((TYPE_NUMBER["Patient"],)).sql(alias)
-            if self.crowded and not citus.distributed():
+            if self.crowded and not alias.routed:
                 return joined([patient, self._through_terms(alias)], "AND")
             found = _beside(alias, self.source, self.clause, Fragment(f"{alias.name}x.terms", self.parameters))
             return joined([patient, found], "AND")
-        if self.large and not citus.distributed():
+        if self.large and not alias.routed:
             return joined([self._refers(alias, parameter) for parameter in self.parameters], "OR")
         inner = alias.beside() if self.through_pat else alias.inner()
         found = _of_inner(inner, self.source, self.clause, alias.policy)
@@ -103,7 +116,7 @@ class Has:
 
     def _through_terms(self, alias: Alias) -> Fragment:
         """One patient's own sources with the terms of the condition: what both have in the index on terms."""
-        inner = alias.inner()
+        inner = alias.beside()
         found = self.sources(inner, Fragment(f"ARRAY[{alias.name}.pat # %s::bigint]", self.parameters[:1]))
         # Beside these two the index on terms leads.
         same = f"({inner.name}.bucket = {alias.name}.bucket) IS TRUE AND ({inner.name}.pat = {alias.name}.pat) IS TRUE"
@@ -136,7 +149,7 @@ def _beside(alias: Alias, type_number: int, clause: Clause, terms: Fragment) -> 
     condition = clause.sql(inner)
     seen = TRUE if alias.policy is None else alias.policy.sql(inner)
     place = inner.here
-    alone = "" if citus.distributed() else " OFFSET 0"
+    alone = "" if alias.routed else " OFFSET 0"
     text = (
         f"EXISTS (SELECT FROM resource {x} WHERE {x}.bucket = {r}.bucket AND {x}.pat = {r}.pat AND {place.text}"
         f" AND {of_type.text} AND NOT {x}.deleted AND {r}.pat # %s::bigint = ANY({terms.text})"
@@ -154,6 +167,17 @@ def _of_inner(inner: Alias, type_number: int, clause: Clause, policy: Clause | N
     place = inner.here
     text = f"{place.text} AND {of_type.text} AND NOT {inner.name}.deleted AND {seen.text} AND {condition.text}"
     return Fragment(text, (*place.parameters, *of_type.parameters, *seen.parameters, *condition.parameters))
+
+
+def stays(clause: Clause) -> bool:
+    """Whether a condition on a row looks at rows of its own bucket only."""
+    if isinstance(clause, AllOf | AnyOf):
+        return all(stays(c) for c in clause.clauses)
+    if isinstance(clause, Not | Filter):
+        return stays(clause.clause)
+    if isinstance(clause, Chain | Has):
+        return clause.through_pat and stays(clause.clause)
+    return True
 
 
 def names_type(clause: Clause) -> bool:

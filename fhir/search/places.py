@@ -19,7 +19,7 @@ from fhir.definitions.structure import TYPE_NAME, TYPE_NUMBER
 from fhir.versions import array
 
 from .clauses import AllOf, AnyOf, Clause, Compartment, Filter, Ids, Not, Nothing, Terms
-from .links import Chain, Has
+from .links import Chain, Has, stays
 from .plan import SET, Plan
 
 # More buckets than this lie in all shards, or nearly so; more questions than this cost more than asking all shards.
@@ -75,8 +75,24 @@ class Narrowing:
 def narrowed(plan: Plan) -> Plan:
     """The plan within the buckets that can hold its matches; a round trip if they are asked for. Raises Unavailable."""
     narrowing = Narrowing([plan])
-    answers = database.batch(narrowing.questions) if narrowing.questions else []
-    return narrowing.plans(answers)[0]
+    return in_shard(narrowing.plans(asked(narrowing.questions))[0])
+
+
+def asked(questions: Sequence[Statement]) -> list[list[Row]]:
+    """The answers to the questions of bounds, in one round trip. Raises Unavailable."""
+    return database.batch([here(each) for each in questions]) if questions else []
+
+
+def here(question: Statement) -> Statement:
+    """A question as it is to be sent: of one bucket, past Citus where that can be."""
+    bucket = question[1][0]
+    return database.at(bucket, question) if isinstance(bucket, int) else question
+
+
+def in_shard(plan: Plan) -> Plan:
+    """The plan with the shard that has all its rows, where it goes past Citus."""
+    shard = database.here(plan.bucket)
+    return plan if shard is None or not all(map(stays, plan.clauses)) else replace(plan, shard=shard)
 
 
 def within(plan: Plan, buckets: tuple[int, ...]) -> Plan:

@@ -9,7 +9,7 @@ alias.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from accounts.scopes import Scope
@@ -18,6 +18,7 @@ from fhir.definitions.compartments import COMPARTMENTS, compartment_parameters
 from fhir.definitions.search_parameters import clinical_date
 from fhir.definitions.structure import TYPE_NUMBER
 from fhir.exceptions import InvalidRequest
+from fhir.local_shards import Shard
 
 from . import beside, costs, hashing, order
 from .catalogue import parameters
@@ -58,7 +59,7 @@ class Plan:
     all values, so that it is made once. `batched` is the clause that a walk asks of many patients at once
     (fhir.search.batches); `counted` are the clauses as a total asks them; `beside` are patients that come with a page.
     `buckets`, on Citus, are those that can hold the matches of a search without a patient (fhir.search.places); one of
-    them is `bucket` too.
+    them is `bucket` too. `shard`, where the search goes past Citus, has the rows of all that it looks at.
     """
 
     types: tuple[str, ...]
@@ -75,6 +76,7 @@ class Plan:
     batched: Has | None = None
     counted: tuple[Clause, ...] = ()
     beside: beside.Beside | None = None
+    shard: Shard | None = field(default=None, compare=False)
 
     @property
     def condition(self) -> Clause:

@@ -18,7 +18,7 @@ Statement = tuple[str, Sequence[Any]]
 
 
 def _alias(plan: Plan, *, hidden: bool) -> Alias:
-    return Alias("r", plan.bucket, hidden, plan.policy, plan.buckets)
+    return Alias("r", plan.bucket, hidden, plan.policy, plan.buckets, plan.shard)
 
 
 def _where(plan: Plan, *, hidden: bool) -> Fragment:
@@ -72,7 +72,7 @@ def page(
     if plan.beside is not None:
         columns += ", r.refers, p.id, p.body"
         rows = plan.beside.rows(rows, order.order_by(plan.keys, [f"i.{name}" for name in names]))
-        patients = plan.beside.lookup(plan.bucket)
+        patients = plan.beside.lookup(_alias(plan, hidden=True))
     text = (
         f"SELECT r.type, r.id, r.version, r.bucket{columns}{counted}, c.body FROM ({rows}) r"
         f" JOIN content c ON {place} AND c.type = r.type AND c.id = r.id{patients.text} ORDER BY {order_by}"

@@ -13,7 +13,7 @@ from django.db import connection
 from accounts import tokens
 from clinical_records.testing import ApiClient
 from fhir import citus
-from fhir.database import trips
+from fhir.database import here, trips
 from fhir.search import custom
 
 from . import wire
@@ -104,7 +104,12 @@ def cost(proxy: wire.Wire, send: Callable[[], Any], *statuses: int) -> int:
 
 def superseding() -> int:
     """Read what is there, store what follows; on Citus the guarded update comes before all the rest."""
-    return 3 if citus.distributed() else 2
+    return 3 if citus.distributed() and not one_node() else 2
+
+
+def one_node() -> bool:
+    """Whether statements about one bucket go past Citus."""
+    return here(0) is not None
 
 
 def test_create(proxy: wire.Wire, client: ApiClient) -> None:
@@ -118,7 +123,7 @@ def test_create_in_a_chart(proxy: wire.Wire, client: ApiClient) -> None:
 
 def test_read_and_vread(proxy: wire.Wire, client: ApiClient) -> None:
     where = f"Patient/{created(client, patient())['id']}"
-    expected = 2 if citus.distributed() else 1  # on Citus the audit row follows the answer
+    expected = 2 if citus.distributed() and not one_node() else 1  # on several nodes the audit row follows the answer
     assert cost(proxy, lambda: client.get(where), 200) == expected
     assert cost(proxy, lambda: client.get(f"{where}/_history/1"), 200) == expected
     assert cost(proxy, lambda: client.get(where, headers={"If-None-Match": 'W/"1"'}), 304) == expected
