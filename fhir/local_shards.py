@@ -148,7 +148,9 @@ def _map(rows: Sequence[tuple[int, str, str, int]], connection: Connection) -> _
             numbers[lowest] = number
     # Where a table is named as such: a column may be called the same.
     names = re.compile(rf"\b((?:FROM|JOIN|INTO|UPDATE)\s+)({'|'.join(tables[min(tables)])})\b")
-    listed = "{" + ",".join(tables[min(tables)]) + "}"
+    # In the order in which a table that is distributed anew is locked: nobody waits for resource who has another one.
+    order = sorted(tables[min(tables)], key=lambda table: (table != "resource", table))
+    listed = "{" + ",".join(order) + "}"
     shards = [Shard(found, (HOLD, (numbers[lowest], listed)), names) for lowest, found in tables.items()]
     return _Map(list(tables), shards, array("l", (row[0] for row in connection.execute(HASHES).fetchall())))
 

@@ -9,7 +9,9 @@ _CREATE = """
 CREATE FUNCTION hold_local_shard(shard bigint, tables text[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
  PERFORM lock_relation_if_exists(name, 'ROW SHARE') FROM unnest(tables) AS name;
- PERFORM lock_shard_metadata(5, ARRAY[shard]);
+ IF EXISTS (SELECT FROM pg_dist_shard WHERE shardid = shard) THEN
+  PERFORM lock_shard_metadata(5, ARRAY[shard]);
+ END IF;
  IF EXISTS (SELECT FROM pg_dist_node WHERE groupid <> 0)
   OR NOT EXISTS (SELECT FROM pg_dist_shard WHERE shardid = shard) THEN
   RAISE EXCEPTION USING ERRCODE = 'CRMOV', MESSAGE = 'the shard is not on the only node';
