@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -146,13 +146,17 @@ def _map(rows: Sequence[tuple[int, str, str, int]], connection: Connection) -> _
         tables.setdefault(lowest, {})[table] = name
         if table == "resource":
             numbers[lowest] = number
-    # Where a table is named as such: a column may be called the same.
-    names = re.compile(rf"\b((?:FROM|JOIN|INTO|UPDATE)\s+)({'|'.join(tables[min(tables)])})\b")
+    names = table_names(tables[min(tables)])
     # In the order in which a table that is distributed anew is locked: nobody waits for resource who has another one.
     order = sorted(tables[min(tables)], key=lambda table: (table != "resource", table))
     listed = "{" + ",".join(order) + "}"
     shards = [Shard(found, (HOLD, (numbers[lowest], listed)), names) for lowest, found in tables.items()]
     return _Map(list(tables), shards, array("l", (row[0] for row in connection.execute(HASHES).fetchall())))
+
+
+def table_names(tables: Iterable[str]) -> re.Pattern[str]:
+    """Finds the name of a table where it stands as one, and what comes before it: a column may be called the same."""
+    return re.compile(rf"\b((?:FROM|JOIN|INTO|UPDATE)\s+)({'|'.join(tables)})\b")
 
 
 def held(statements: Sequence[Statement], *, begun: bool) -> tuple[list[Statement], list[int]]:

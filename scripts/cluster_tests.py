@@ -1,6 +1,7 @@
 """All tests on a Citus cluster: of three local nodes that last as long as the run, or the one that DATABASE_URL names.
 
-`python scripts/cluster_tests.py -n 2 …`: the arguments are those of pytest. The run fails where the test database turns
+`python scripts/cluster_tests.py -n 2 …`: the arguments are those of pytest. CLUSTER_WORKERS=0 makes one node that has
+all the shards, another number so many workers. The run fails where the test database turns
 out not to be distributed (EXPECT_CITUS, conftest.py).
 """
 
@@ -17,6 +18,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
 from clinical_records import postgres_server  # noqa: E402
+from clinical_records.env import envint  # noqa: E402
 from clinical_records.local_cluster import LocalCluster  # noqa: E402
 from clinical_records.postgres_programs import NoPrograms  # noqa: E402
 from clinical_records.postgres_server import PostgresError  # noqa: E402
@@ -31,7 +33,7 @@ def main(arguments: list[str]) -> int:
     clusters = Path(os.environ.get("CLINICAL_RECORDS_VAR") or PROJECT / "var").absolute() / "test-clusters"
     try:
         remove_leftovers(clusters)
-        with LocalCluster(clusters / str(os.getpid())) as cluster:
+        with LocalCluster(clusters / str(os.getpid()), workers=envint("CLUSTER_WORKERS", 2, maximum=32)) as cluster:
             return tests(arguments, cluster.url)
     except (PostgresError, NoPrograms) as error:
         print(error, file=sys.stderr)
