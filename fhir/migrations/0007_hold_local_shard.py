@@ -8,6 +8,8 @@ from django.db import migrations
 _CREATE = """
 CREATE FUNCTION hold_local_shard(shard bigint, tables text[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
+ PERFORM set_config('citus.enable_manual_changes_to_shards', 'on', true),
+  set_config('plan_cache_mode', 'force_generic_plan', true);
  PERFORM lock_relation_if_exists(name, 'ROW SHARE') FROM unnest(tables) AS name;
  IF EXISTS (SELECT FROM pg_dist_shard WHERE shardid = shard) THEN
   PERFORM lock_shard_metadata(5, ARRAY[shard]);
@@ -16,8 +18,6 @@ BEGIN
   OR NOT EXISTS (SELECT FROM pg_dist_shard WHERE shardid = shard) THEN
   RAISE EXCEPTION USING ERRCODE = 'CRMOV', MESSAGE = 'the shard is not on the only node';
  END IF;
- PERFORM set_config('citus.enable_manual_changes_to_shards', 'on', true),
-  set_config('plan_cache_mode', 'force_generic_plan', true);
 END $$
 """
 
