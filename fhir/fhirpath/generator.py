@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from fhir.definitions.structure import type_definition
@@ -62,7 +63,10 @@ class Generator:
 
     def runtime(self, function: Any) -> str:
         """The name under which generated code calls a function of the run time."""
-        name = f"f_{function.__module__.rpartition('.')[2]}_{function.__name__}"
+        base = f"f_{function.__module__.rpartition('.')[2]}_{function.__name__}"
+        # Functions that a decorator has made share their name.
+        names = (f"{base}_{number}" if number else base for number in count())
+        name = next(n for n in names if self.emitter.constants.get(n, function) is function)
         self.emitter.constants[name] = function
         return name
 

@@ -331,3 +331,10 @@ def test_growing_logic_is_refused_in_time():
         expression = f"(({expression}) = true and true)"
     with pytest.raises(FhirPathLimitError, match="complex"):
         compile_expression(expression, "Patient")
+
+
+def test_functions_of_the_same_making_are_told_apart_in_one_expression():
+    """What has no type when it is compiled is looked at by functions that one decorator has made."""
+    patient = {"resourceType": "Patient", "id": "p1", "gender": "male"}
+    compiled = compile_expression("id.startsWith('p') | gender.upper() | id.endsWith('p')", "")
+    assert list(compiled(patient, Environment(patient))) == [True, "MALE", False]
