@@ -17,7 +17,7 @@ from fhir import citus, database, ids, store
 from fhir.definitions.structure import TYPE_NUMBER
 from fhir.exceptions import Forbidden, Issue, Unavailable
 from fhir.permissions import require
-from fhir.search import binding, explain, parse, places, plan, sql, statistics
+from fhir.search import binding, explain, local_chain, parse, places, plan, sql, statistics
 from fhir.search import page as paging
 from fhir.terminology import Terminology
 
@@ -93,19 +93,47 @@ def _run(
 ) -> tuple[list[Any], int | None]:
     """The rows of the page, one more than asked for if there are more, and the total where it is wanted."""
     request = asked.request
-    counting = _counting(asked)
-    audit_row = _audit_row(asked, interaction, resource_type, compartment)
+    rows = _found(asked, _audit_row(asked, interaction, resource_type, compartment))
     total: int | None = None
     if request.counts_only:
-        assert counting is not None
-        rows, found = [], _audited(counting, audit_row, asked)
-        total = int(found[0][0]) if found else None
-    else:
-        rows = _audited(_page(asked, counting), audit_row, asked)
-        total = None if counting is None else _total_in(asked, rows)
+        total, rows = int(rows[0][0]) if rows else None, []
+    elif _counts(asked):
+        total = _total_in(asked, rows)
     if total is not None and request.total == "estimate" and total > _COUNTED:
         total = _estimate(asked)
     return rows, total
+
+
+def _found(asked: Search, audit_row: recorder.Row) -> list[Any]:
+    """The rows that answer: of the patient's chart alone where those are the whole answer (fhir.search.local_chain).
+
+    Then the plan of the search is that one.
+    """
+    near = local_chain.local(asked.plan, statistics.current())
+    if near is None:
+        return _audited(_question(asked), audit_row, asked)
+    local = replace(asked, plan=near)
+    rows = local_chain.whole(_audited(_question(local), audit_row, local))
+    if rows is None:
+        return _asked_again(asked)
+    asked.plan = near
+    return rows
+
+
+def _asked_again(asked: Search) -> list[Any]:
+    """The rows of a search that has its audit row. Raises Unavailable."""
+    try:
+        return database.fetch(*binding.bound(asked.plan, _question(asked)))
+    except Unavailable as error:
+        return _stopped(error, asked)
+
+
+def _question(asked: Search) -> database.Statement:
+    counting = _counting(asked)
+    if not asked.request.counts_only:
+        return _page(asked, counting)
+    assert counting is not None
+    return sql.count(asked.plan, counting)
 
 
 def _page(asked: Search, counting: database.Statement | None) -> database.Statement:
@@ -128,12 +156,18 @@ def _audited(question: database.Statement, row: recorder.Row, asked: Search) -> 
         whole = f"WITH a AS ({recorder.INSERT_SQL}) {text}", (*row, *parameters)
         return database.fetch(*binding.bound(asked.plan, whole))
     except Unavailable as error:
-        if error.issues[0].code != "timeout":
-            raise
-        if not asked.request.explain:
-            raise _too_slow(error) from error
+        found = _stopped(error, asked)
         database.fetch(recorder.INSERT_SQL, row)
-        return []
+        return found
+
+
+def _stopped(error: Unavailable, asked: Search) -> list[Any]:
+    """No rows where a search that took too long is to be explained. Raises Unavailable."""
+    if error.issues[0].code != "timeout":
+        raise error
+    if not asked.request.explain:
+        raise _too_slow(error) from error
+    return []
 
 
 def _too_slow(error: Unavailable) -> Unavailable:
@@ -148,7 +182,8 @@ def _require_explaining(context: Context) -> None:
 
 
 def _explanation(asked: Search) -> bytes:
-    statement = sql.total(asked.plan) if asked.request.counts_only else _page(asked, None)
+    total = sql.total(asked.plan)
+    statement = sql.count(asked.plan, total) if asked.request.counts_only else _page(asked, None)
     told = explain.outcome(asked.plan, statement, statistics.current(), asked.context.language)
     return searchset.outcome_entry(told)
 
@@ -163,14 +198,18 @@ def _total_in(asked: Search, rows: Sequence[Any]) -> int | None:
     return 0 if asked.position is None else None
 
 
-def _counting(asked: Search) -> database.Statement | None:
-    """The statement for the total: when it is asked for, and of one patient's chart, where it costs little."""
+def _counts(asked: Search) -> bool:
+    """Whether there is a total: when it is asked for, and of one patient's chart, where it costs little."""
     request = asked.request
-    if request.total == "estimate":
-        return sql.bounded_total(asked.plan, _COUNTED + 1)
-    if request.counts_only or request.total == "accurate" or (request.total is None and asked.plan.patient is not None):
-        return sql.total(asked.plan)
-    return None
+    wanted = request.counts_only or request.total in ("accurate", "estimate")
+    return wanted or (request.total is None and asked.plan.patient is not None)
+
+
+def _counting(asked: Search) -> database.Statement | None:
+    """The statement for the total."""
+    if not _counts(asked):
+        return None
+    return sql.bounded_total(asked.plan, _COUNTED + 1) if asked.request.total == "estimate" else sql.total(asked.plan)
 
 
 def _estimate(asked: Search) -> int:

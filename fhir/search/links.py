@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from fhir.definitions.structure import TYPE_NUMBER
+from fhir.local_shards import Shard
 
 from .clauses import (
     TRUE,
     Alias,
     AllOf,
     AnyOf,
+    Chart,
     Clause,
     Filter,
     Fragment,
@@ -34,6 +36,7 @@ class Chain:
     `through_pat` says that it decides the place: column `pat` then is the target's hash, if the terms say so too.
     `large` says that many targets may meet the condition: then each row asks a hash of them; few lead through an index.
     `url` (the hash of "Type.url" of the target) says that the parameters are canonical: they hold the target's url.
+    Where `chart` is set, only targets placed by this patient are looked at (fhir.search.local_chain).
     """
 
     parameters: tuple[int, ...]
@@ -42,8 +45,11 @@ class Chain:
     through_pat: bool = False
     large: bool = False
     url: int | None = None
+    chart: Chart | None = None
 
     def sql(self, alias: Alias) -> Fragment:
+        if self.chart is not None:
+            return self._in_chart(alias, self.chart)
         if self.through_pat and self.large:
             return _beside(alias, self.target, self.clause, Fragment(f"{alias.name}.terms", self.parameters))
         inner = alias.beside() if self.through_pat else alias.inner()
@@ -63,6 +69,11 @@ class Chain:
             return Fragment(f"(SELECT bool_or(u IN ({found})) FROM unnest({alias.name}.terms) u(u))", parameters)
         return Fragment(f"{alias.name}.terms && (SELECT array_agg(t) FROM ({found}) {inner.name}s)", parameters)
 
+    def _in_chart(self, alias: Alias, chart: Chart) -> Fragment:
+        inner = Alias(f"{alias.name}x", chart.bucket, True, alias.policy, shard=alias.shard)
+        where = joined([chart.sql(inner), _of_inner(inner, self.target, self.clause, alias.policy)], "AND")
+        return _refers_to_one(alias, inner, self.parameters[0], where, large=self.large)
+
     def _target_terms(self, inner: Alias) -> Fragment:
         """What references to a target are as terms; of other terms than urls something becomes that nobody has."""
         if self.url is None:
@@ -71,6 +82,42 @@ class Chain:
         shifted = tuple(parameter ^ self.url for parameter in self.parameters)
         each = " || ".join(f"ARRAY(SELECT u # %s::bigint FROM unnest({inner.name}.terms) u(u))" for _ in shifted)
         return Fragment(f"unnest({each})", shifted)
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Whether a reference of a chart leads out of it.
+
+    Among the rows of the chart that meet `among` there is one with a value of `parameter` (hash of "Type.code"; `mask`:
+    its bit of column `present`) that is no reference to a resource of the chart of the types `targets`. `large` says
+    that there may be many of those.
+    """
+
+    chart: Chart
+    among: Clause
+    parameter: int
+    mask: int
+    targets: tuple[int, ...]
+    large: bool
+
+    def sql(self, shard: Shard | None) -> Fragment:
+        """The condition, about no row of the statement; `shard` has them all, where that goes past Citus."""
+        row = Alias("e", self.chart.bucket, True, shard=shard)
+        target = replace(row, name="ex")
+        with_value = Fragment("e.present & %s::bigint <> 0", (self.mask,))
+        there = joined([self.chart.sql(target), Types(self.targets).sql(target), Fragment("NOT ex.deleted")], "AND")
+        here = _refers_to_one(row, target, self.parameter, there, large=self.large)
+        where = joined([self.chart.sql(row), self.among.sql(row), with_value], "AND")
+        text = f"EXISTS (SELECT FROM resource e WHERE NOT e.deleted AND {where.text} AND {here.text} IS NOT TRUE)"
+        return Fragment(text, (*where.parameters, *here.parameters))
+
+
+def _refers_to_one(alias: Alias, target: Alias, parameter: int, where: Fragment, *, large: bool) -> Fragment:
+    """A row refers to one of the targets: its terms are compared with each, or many are hashed once."""
+    found = f"SELECT {target.name}.terms[1] # %s::bigint FROM resource {target.name} WHERE {where.text}"
+    hashed = f"(SELECT bool_or(u IN ({found})) FROM unnest({alias.name}.terms) u(u))"
+    text = hashed if large else f"({alias.name}.terms && ARRAY({found}))"
+    return Fragment(text, (parameter, *where.parameters))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +223,8 @@ def stays(clause: Clause) -> bool:
     if isinstance(clause, Not | Filter):
         return stays(clause.clause)
     if isinstance(clause, Chain | Has):
-        return clause.through_pat and stays(clause.clause)
+        in_chart = isinstance(clause, Chain) and clause.chart is not None
+        return (clause.through_pat or in_chart) and stays(clause.clause)
     return True
 
 

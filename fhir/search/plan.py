@@ -38,7 +38,7 @@ from .clauses import (
     Updated,
 )
 from .conditions import common
-from .links import Chain, Has, names_type
+from .links import Chain, Elsewhere, Has, names_type
 from .request import SearchRequest
 from .rows import CodeValues, Near, Ranges, Strings
 from .statistics import Statistics
@@ -59,7 +59,8 @@ class Plan:
     all values, so that it is made once. `batched` is the clause that a walk asks of many patients at once
     (fhir.search.batches); `counted` are the clauses as a total asks them; `beside` are patients that come with a page.
     `buckets`, on Citus, are those that can hold the matches of a search without a patient (fhir.search.places); one of
-    them is `bucket` too. `shard`, where the search goes past Citus, has the rows of all that it looks at.
+    them is `bucket` too. `shard`, where the search goes past Citus, has the rows of all that it looks at. If one of
+    `elsewhere` holds, the plan is not the whole answer (fhir.search.local_chain).
     """
 
     types: tuple[str, ...]
@@ -77,6 +78,7 @@ class Plan:
     counted: tuple[Clause, ...] = ()
     beside: beside.Beside | None = None
     shard: Shard | None = field(default=None, compare=False)
+    elsewhere: tuple[Elsewhere, ...] = ()
 
     @property
     def condition(self) -> Clause:
@@ -119,7 +121,7 @@ def make(
         bucket=None if chart is None else ids.bucket_of(chart),
         patient=chart,
         leading=leading,
-        generic=all(_one_plan(clause, clause in leading) for clause in clauses),
+        generic=all(one_plan(clause, clause in leading) for clause in clauses),
         batched=_batched(clauses, keys, request) if leads == WALK else None,
         counted=tuple(costs.counted(clause, statistics) for clause in clauses),
         beside=beside.wanted(request, policy, scope),
@@ -215,15 +217,17 @@ _ENDS = {
 _WHERE_THEY_LEAD = (Ranges, Updated, Near)
 
 
-def _one_plan(clause: Clause, leads: bool) -> bool:
+def one_plan(clause: Clause, leads: bool) -> bool:
     """Whether the best plan does not depend on the values of a clause."""
     if isinstance(clause, AllOf | AnyOf):
-        return all(_one_plan(c, leads) for c in clause.clauses)
+        return all(one_plan(c, leads) for c in clause.clauses)
     if isinstance(clause, Not):
-        return _one_plan(clause.clause, leads)
+        return one_plan(clause.clause, leads)
     if isinstance(clause, Chain | Has):
-        # Of one row's patient it is asked in one way only; what is gathered depends on the values.
-        return clause.through_pat and clause.large and _one_plan(clause.clause, False)
+        # Of one row's patient, and in a chart, it is asked in one way only; what is gathered depends on the values.
+        if isinstance(clause, Chain) and clause.chart is not None:
+            return one_plan(clause.clause, False)
+        return clause.through_pat and clause.large and one_plan(clause.clause, False)
     return not (leads and isinstance(clause, _WHERE_THEY_LEAD))
 
 

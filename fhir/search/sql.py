@@ -11,7 +11,7 @@ from fhir.definitions.structure import TYPE_NUMBER
 
 from . import batches, order
 from .beside import Beside
-from .clauses import Alias, Fragment, Types
+from .clauses import Alias, Fragment, Types, joined
 from .plan import CHART, SET, WALK, Plan
 
 Statement = tuple[str, Sequence[Any]]
@@ -47,7 +47,7 @@ def page(
     """One page: type, id, version, bucket, the keys as texts, what stands `beside`, the total, the content.
 
     `limit` rows after the row whose keys are `after`, in the order of the plan. The answer to `total` may be null in a
-    first page of fewer rows.
+    first page of fewer rows. A plan of one chart alone has a guard before them all (`guarded`).
     """
     if plan.bucket is None and citus.distributed():
         return _of_all_shards(plan, limit, after, body=body, total=total)
@@ -73,11 +73,32 @@ def page(
         columns += ", r.refers, p.id, p.body"
         rows = plan.beside.rows(rows, order.order_by(plan.keys, [f"i.{name}" for name in names]))
         patients = plan.beside.lookup(_alias(plan, hidden=True))
-    text = (
-        f"SELECT r.type, r.id, r.version, r.bucket{columns}{counted}, c.body FROM ({rows}) r"
-        f" JOIN content c ON {place} AND c.type = r.type AND c.id = r.id{patients.text} ORDER BY {order_by}"
-    )
-    return text, (*counting, *inner.parameters, *parameters, *patients.parameters)
+    columns = f"r.type, r.id, r.version, r.bucket{columns}{counted}, c.body"
+    tables = f"({rows}) r JOIN content c ON {place} AND c.type = r.type AND c.id = r.id{patients.text}"
+    found = Fragment(f"({tables})", (*inner.parameters, *parameters, *patients.parameters))
+    asked = guarded(plan, columns, found)
+    return f"{asked.text} ORDER BY {order_by}", (*counting, *asked.parameters)
+
+
+def guarded(plan: Plan, columns: str, found: Fragment) -> Fragment:
+    """The columns of the tables `found`; of one chart alone with a guard before them: whether that is not the whole.
+
+    Where it is not, or where nothing is found, there is one row of nulls beside the guard. One statement has both, so
+    that they are of one moment.
+    """
+    if not plan.elsewhere:
+        return Fragment(f"SELECT {columns} FROM {found.text}", found.parameters)
+    guards = joined([each.sql(plan.shard) for each in plan.elsewhere], "OR")
+    # OFFSET 0 keeps PostgreSQL from asking twice: for the column and for the join.
+    guard = f"(SELECT {guards.text} AS elsewhere OFFSET 0) g"
+    text = f"SELECT g.elsewhere, {columns} FROM {guard} LEFT JOIN {found.text} ON NOT g.elsewhere"
+    return Fragment(text, (*guards.parameters, *found.parameters))
+
+
+def count(plan: Plan, counting: Statement) -> Statement:
+    """The number that `counting` asks for, as one row; of one chart alone with a guard before it."""
+    text, parameters = counting
+    return guarded(plan, "n.n", Fragment(f"({text}) n(n)", tuple(parameters))) if plan.elsewhere else counting
 
 
 def patients_beside(plan: Plan) -> Beside | None:
