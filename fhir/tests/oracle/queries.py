@@ -20,6 +20,10 @@ Link = tuple[Resource, Parameter, Resource]
 # Elements that may refer to anything: a chain has to name the type (docs/search.md: a bound on the types of a link).
 ANY = ("focus", "evidence-detail", "supporting-info", "service", "performer", "activity-reference", "member", "item")
 CODED = ("CodeableConcept", "Coding", "Identifier")
+# Parameters that name the patient whose chart is searched.
+CHARTS = ("patient", "subject")
+# Parameters with one reference, to what may lie in the same chart.
+IN_CHARTS = ("encounter", "context", "part-of", "condition", "appointment", "specimen")
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class Asker:
         dice = r.random()
         if dice < 0.05:
             return self.of_several_types()
+        if dice > 0.9:
+            return self.in_a_chart()
         resource_type, first = self.has() if dice < 0.15 else self.chain() if dice < 0.3 else self.of_a_type()
         if r.random() < 0.16:
             first = self.special_rule(resource_type)
@@ -75,6 +81,31 @@ class Asker:
         shared = [p for p in shared if all(_alike(p, PARAMETERS[t][p.code]) for t in types)]
         parameter = self.random.choice(shared)
         return Query(tuple(types), (self.asked(parameter, None),), post=self.random.random() < 0.1)
+
+    def in_a_chart(self) -> Query:
+        """One or two links to what may lie in the same chart, some in a filter, about the resources of one patient."""
+        r = self.random
+        charts = {id(link[0]): link for link in self.links if link[1].code in CHARTS and "Patient" in link[2].values()}
+        inner = [link for link in self.links if link[1].code in IN_CHARTS and id(link[0]) in charts]
+        near = [link for link in inner if charts.get(id(link[2]), link)[2] is charts[id(link[0])][2]]
+        chosen = r.choice(near if near and r.random() < 0.7 else inner)
+        source, parameter, patient = charts[id(chosen[0])]
+        resource_type = source["resourceType"]
+        pairs = [(parameter.code, f"Patient/{patient['id']}")]
+        for _number in range(r.choice((1, 1, 1, 2))):
+            pairs.append(self.filtered(chosen) if r.random() < 0.3 else self.chain(source, [chosen])[1])
+        pairs += [self.parameter(resource_type) for _ in range(r.choice((0, 0, 1)))]
+        sort = self.sort(resource_type) if r.random() < 0.3 else ""
+        includes = self.includes(resource_type) if r.random() < 0.15 else ()
+        return Query((resource_type,), tuple(r.sample(pairs, len(pairs))), sort, None, r.random() < 0.1, includes)
+
+    def filtered(self, link: Link) -> Pair:
+        """A link in a filter, or its opposite."""
+        source, parameter, target = link
+        kind = target["resourceType"]
+        linked = f"{parameter.code}:{kind}.{self.filters.test(kind, target)}"
+        other = self.filters.test(source["resourceType"], source)
+        return "_filter", self.random.choice((linked, f"not ({linked})", f"not ({linked} or {other})"))
 
     def of_a_type(self) -> tuple[str, Pair]:
         resource_type = self.random.choice(sorted(self.of_type))
@@ -103,9 +134,9 @@ class Asker:
                         found.append((source, parameter, by_id[at[:2]]))
         return found
 
-    def chain(self, source: Resource | None = None) -> tuple[str, Pair]:
-        """`link.parameter`, the parameter about the resource that is referred to."""
-        known = [link for link in self.links if source is None or link[0] is source]
+    def chain(self, source: Resource | None = None, links: Sequence[Link] = ()) -> tuple[str, Pair]:
+        """`link.parameter`, the parameter about the resource that is referred to; by one of these links, if any."""
+        known = links or [link for link in self.links if source is None or link[0] is source]
         if not known:
             return source["resourceType"], self.parameter(source["resourceType"], source)  # type: ignore[index]
         source, parameter, target = self.random.choice(known)

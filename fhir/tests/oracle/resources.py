@@ -23,6 +23,7 @@ class Maker:
     def __init__(self, random: Random, run: str, base_url: str, per_type: int) -> None:
         self.random, self.run, self.base_url = random, run, base_url
         self.ids = {name: [f"{run}-{name}-{n}" for n in range(per_type)] for name in SHAPES}
+        self.near: int | None = None
 
     def all(self) -> list[Resource]:
         """Every resource, tagged with the run."""
@@ -31,6 +32,8 @@ class Maker:
 
     def resource(self, resource_type: str, identity: str) -> Resource:
         full = self.random.choice((0.25, 0.5, 0.8))
+        # Every other one refers to what has the same number: there are charts whose resources refer to each other.
+        self.near = self.ids[resource_type].index(identity) if self.random.random() < 0.5 else None
         made: Resource = {"resourceType": resource_type, "id": identity, "meta": self.meta()}
         lines = [line for line in SHAPES[resource_type].strip().splitlines() if line]
         groups: dict[str, list[str]] = {}
@@ -252,6 +255,8 @@ class Maker:
     def reference(self, target: str) -> Resource:
         r = self.random
         identity = r.choice(self.ids[target])
+        if self.near is not None and r.random() < 0.9:
+            return {"reference": f"{target}/{self.ids[target][self.near]}"}
         made: Resource = {"reference": f"{target}/{identity}"}
         dice = r.random()
         if dice < 0.12:
