@@ -28,7 +28,7 @@ _MOST_TARGETS = 8
 # What is cheap to ask of a row: those that do not meet it need not be looked at.
 _CHEAP = (Types, Terms, Present, Updated, ClinicalDate)
 # From so many targets in a chart on it is cheaper to hash them than to compare each term of a row with each.
-_MANY = 64
+_MANY = 100
 
 
 class _NotLocal(Exception):

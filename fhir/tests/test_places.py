@@ -17,7 +17,7 @@ import pytest
 from clinical_records.testing import ApiClient
 from fhir import citus, database, ids
 from fhir.definitions.structure import TYPE_NUMBER
-from fhir.search import places
+from fhir.search import local_chain, places
 
 from .oracle.parameters import COMPARTMENT
 from .oracle.queries import Asker, Query
@@ -39,7 +39,8 @@ def routed(*, narrow: bool = True) -> Iterator[None]:
         if narrow:
             yield
         else:
-            with mock.patch.object(places, "_of_plan", lambda _plan: None):
+            everywhere = mock.patch.object(local_chain, "local", lambda _plan, _statistics: None)
+            with everywhere, mock.patch.object(places, "_of_plan", lambda _plan: None):
                 yield
 
 
