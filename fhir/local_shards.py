@@ -23,7 +23,7 @@ Statement = tuple[str, Any]
 Connection = psycopg.Connection[Any]
 
 HOLD = "SELECT hold_local_shard(%s, %s::text[])"
-# What that function raises where the shard is not on this node any more, or not only nodes of this group are there.
+# What that function raises where the shard is gone, or a second node is there.
 MOVED = "CRMOV"
 
 _HAS_CITUS = "SELECT 1 FROM pg_extension WHERE extname = 'citus'"
