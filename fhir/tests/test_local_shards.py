@@ -6,9 +6,6 @@ On a cluster of its own, which nodes join: the shards of the tests' own database
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -18,21 +15,16 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from django.conf import settings
 
-from clinical_records import local_cluster, postgres_programs
 from clinical_records.local_cluster import HOST, LocalCluster
 from clinical_records.testing import GunicornServer
+from clinical_records.tests.test_local_cluster import needs_citus
 from fhir import ids, local_shards
 
-try:
-    local_cluster._citus_programs()
-    MISSING = ""
-except postgres_programs.NoPrograms as error:
-    MISSING = str(error)
-pytestmark = [pytest.mark.citus, pytest.mark.skipif(bool(MISSING), reason=MISSING)]
+from .test_shards_cluster import environment, manage, shards
 
-COMMAND_SECONDS = 300
+pytestmark = [pytest.mark.citus, needs_citus]
+
 # Long enough for a move to come to the point where it waits for whoever writes.
 WAITS_SECONDS = 60
 
@@ -76,10 +68,6 @@ class Node:
         found = self.send("GET", f"/fhir/R4/Observation?patient={subject}&_count=1000")
         return {entry["resource"]["id"] for entry in found.get("entry", ())}
 
-    def manage(self, *arguments: str) -> str:
-        """What a command says, which has to succeed."""
-        return manage(self.cluster, *arguments)
-
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows that the superuser sees."""
         with self.cluster.connect() as connection:
@@ -87,27 +75,8 @@ class Node:
             return cursor.fetchall() if cursor.description else []
 
 
-def environment(cluster: LocalCluster) -> dict[str, str]:
-    return {
-        "DATABASE_URL": cluster.url,
-        "DJANGO_SETTINGS_MODULE": "clinical_records.settings",
-        "SECRET_KEY": "of the tests of one node, for nothing else, and long enough",
-        "ALLOWED_HOSTS": "127.0.0.1",
-        "CITUS_SHARD_COUNT": "4",
-        "DEMO_MODE": "1",
-        "LANG": "en_US.UTF-8",
-        "LC_ALL": "en_US.UTF-8",
-    }
-
-
-def manage(cluster: LocalCluster, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=settings.BASE_DIR, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False,
-        env={**os.environ, **environment(cluster)},
-    )  # fmt: skip
-    assert done.returncode == 0, f"{done.returncode}: {done.stdout}\n{done.stderr}"
-    return done.stdout
+# Demo users, and no redirection to https.
+DEMO = {"DEMO_MODE": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +84,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     folder = tmp_path_factory.mktemp("node")
     with LocalCluster(folder / "cluster", workers=0) as cluster:
         manage(cluster, "migrate", "-v", "0")
-        manage(cluster, "shell", "-c", "from accounts.demo import create_demo_users; create_demo_users()")
-        with GunicornServer(folder, settings_module="clinical_records.settings", **environment(cluster)) as server:
+        manage(cluster, "shell", "-c", "from accounts.demo import create_demo_users; create_demo_users()", **DEMO)
+        with GunicornServer(folder, **environment(cluster), **DEMO) as server:
             yield Node(cluster, server.url)
 
 
@@ -164,8 +133,8 @@ class Writers:
 
 
 def sound(node: Node) -> None:
-    """All records are where they belong, and each access has its audit row."""
-    assert json.loads(manage(node.cluster, "shards", "verify", "--json"))["findings"] == {}
+    """All records are where they belong."""
+    assert shards(node.cluster, "verify")["findings"] == {}
 
 
 def shard_at(connection: psycopg.Connection[Any], bucket: int) -> local_shards.Shard:
@@ -235,12 +204,12 @@ def test_what_moves_rows_waits_for_who_writes_them(node: Node, change: str, name
 def test_writes_go_on_while_shards_are_split_and_move_to_a_second_node(node: Node) -> None:
     """From its registration on all goes through Citus; no request fails, and nothing is lost."""
     with Writers(node) as writers:
-        manage(node.cluster, "shards", "resize", "12", "--yes")
+        shards(node.cluster, "resize", "12", "--yes")
         worker = node.cluster.add_node()
-        manage(node.cluster, "shards", "add-worker", HOST, str(worker.port))
+        shards(node.cluster, "add-worker", HOST, str(worker.port))
         with node.cluster.connect() as connection:
             assert local_shards.of(connection, 0) is None
-        manage(node.cluster, "shards", "rebalance", "--by-count")
+        shards(node.cluster, "rebalance", "--by-count")
     assert writers.failures == []
     assert writers.stored and writers.lost() == []
     moved = "SELECT count(*) > 0 FROM pg_dist_placement p JOIN pg_dist_node n USING (groupid) WHERE nodeport = %s"

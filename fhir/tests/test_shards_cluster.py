@@ -14,15 +14,11 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from clinical_records import local_cluster, postgres_programs
+from clinical_records import local_cluster
 from clinical_records.local_cluster import HOST, LocalCluster, Node
+from clinical_records.tests.test_local_cluster import needs_citus
 
-try:
-    local_cluster._citus_programs()
-    MISSING = ""
-except postgres_programs.NoPrograms as error:
-    MISSING = str(error)
-pytestmark = [pytest.mark.citus, pytest.mark.skipif(bool(MISSING), reason=MISSING)]
+pytestmark = [pytest.mark.citus, needs_citus]
 
 # A node that is frozen costs some seconds; a command that waits for it for ever ends here.
 HANGS_SECONDS = 120
@@ -37,21 +33,25 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
         yield cluster
 
 
-def manage(cluster: LocalCluster, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    """The command on the cluster's database; it has to end with this status."""
-    environment = {
-        **os.environ,
+def environment(cluster: LocalCluster) -> dict[str, str]:
+    """What a command or a server of the cluster needs to know."""
+    return {
         "DATABASE_URL": cluster.url,
         "DJANGO_SETTINGS_MODULE": "clinical_records.settings",
         "SECRET_KEY": "of the tests of a cluster, for nothing else",
-        "ALLOWED_HOSTS": "localhost",
+        "ALLOWED_HOSTS": "localhost,127.0.0.1",
         "CITUS_SHARD_COUNT": "4",
         "LANG": "en_US.UTF-8",
         "LC_ALL": "en_US.UTF-8",
     }
+
+
+def manage(cluster: LocalCluster, *arguments: str, status: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+    """The command on the cluster's database; it has to end with this status."""
     done = subprocess.run(
         [sys.executable, "manage.py", *arguments],
-        cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, timeout=HANGS_SECONDS, check=False,
+        cwd=settings.BASE_DIR, env={**os.environ, **environment(cluster), **more},
+        capture_output=True, text=True, timeout=HANGS_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == status, f"{done.returncode}: {done.stdout}\n{done.stderr}"
     return done
