@@ -241,19 +241,13 @@ def test_a_patient_finds_what_is_in_the_own_chart(charts: Charts) -> None:
 
 
 def test_the_policy_is_asked_of_targets_in_the_chart(charts: Charts) -> None:
-    """Eva may see an appointment of Ana's that she takes part in, and no encounter of Ana's behind it."""
-    with_both = [
-        {"actor": {"reference": f"Patient/{charts.ids[name]}"}, "status": "accepted"} for name in ("ana", "eva")
-    ]
-    charts.store("talk", "Appointment", status="booked", participant=with_both,
-                 start="2030-01-01T10:00:00Z", end="2030-01-01T11:00:00Z")  # fmt: skip
-    charts.store("answer", "AppointmentResponse", participantStatus="accepted",
-                 appointment={"reference": f"Appointment/{charts.ids['talk']}"},
-                 actor={"reference": f"Patient/{charts.ids['ana']}"})  # fmt: skip
-    question = "AppointmentResponse?appointment.status=booked"
+    """Eva may see an observation of Ana's that she made herself, and not the encounter behind it."""
+    charts.observe("helped", "walk-in", performer=[{"reference": f"Patient/{charts.ids['eva']}"}])
     eva = charts.api(role="patient", fhir_user=f"Patient/{charts.ids['eva']}")
-    assert charts.ask(question)[0] == ["answer"]
-    assert charts.ask(question, eva)[0] == []
+    assert charts.ask("Observation?encounter.class=AMB") == (["at the walk-in", "helped"], LOCAL)
+    assert charts.ask("Observation?status=final", eva)[0] == ["helped"]
+    assert charts.ask("Observation?encounter.class=AMB", eva)[0] == []
+    assert charts.ask("Observation?_filter=not (encounter.class eq AMB)", eva)[0] == ["helped"]
 
 
 def test_links_of_links(charts: Charts) -> None:
