@@ -19,6 +19,7 @@ from fhir.definitions.search_parameters import clinical_date
 from fhir.definitions.structure import RESOURCE_TYPES, TYPE_NAME, TYPE_NUMBER
 from fhir.search import hashing
 from fhir.search.catalogue import parameters
+from fhir.search.sql import content_of
 from fhir.versions import array
 
 # A page ends with the entry that crosses this many bytes of stored content, so that a worker can hold it.
@@ -174,11 +175,16 @@ def head(root: Root, *, body: bool) -> Statement:
     return text, {"b": root.bucket, "t": root.type, "i": root.id}
 
 
-def _bounded(inner: str, place: str) -> str:
+# The contents of rows `r`: of one bucket, or of those that each row says.
+_HERE = content_of("%(b)s")
+_WHERE_THEY_LIE = "content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id"
+
+
+def _bounded(inner: str, contents: str) -> str:
     """The rows of `inner` with their content up to PAGE_BYTES, at least one; `found` is how many there were."""
     return f"""SELECT type, id, body, found FROM (SELECT r.type, r.id, c.body, count(*) OVER () AS found,
  sum(pg_column_size(c.body)) OVER (ORDER BY r.type, r.id) - pg_column_size(c.body) AS before
- FROM ({inner}) r JOIN content c ON c.bucket = {place} AND c.type = r.type AND c.id = r.id) x
+ FROM ({inner}) r JOIN {contents}) x
  WHERE before < {PAGE_BYTES} ORDER BY type, id"""
 
 
@@ -190,7 +196,7 @@ def walk(root: Root, limits: Limits, after: Key | None, limit: int) -> Statement
         where.add("r.updated >= %(since)s", since=limits.since)
     where.after(after)
     inner = f"SELECT r.type, r.id FROM resource r WHERE {where.text} ORDER BY r.type, r.id LIMIT %(limit)s"
-    return _bounded(inner, "%(b)s"), {**where.values, "limit": limit}
+    return _bounded(inner, _HERE), {**where.values, "limit": limit}
 
 
 def elsewhere(root: Root, limits: Limits, after: Key | None, limit: int) -> Statement:
@@ -234,13 +240,12 @@ def targets(root: Root, limits: Limits, *, nearby: bool) -> Statement:
     at constant strings: regular expressions take PostgreSQL 100 times as long.
     """
     where = _here(root, limits) if nearby else _elsewhere(root, limits)
-    place = "%(b)s" if nearby else f"r.bucket AND {_place(root, 'c')}"
+    contents = _HERE if nearby else f"{_WHERE_THEY_LIE} AND {_place(root, 'c')}"
     gathered = "" if nearby else _BY_TERMS.format(place=_place(root, "r"))
     fresh = "true" if limits.since is None else "bool_or(r.updated >= %(since)s)"
     text = (
         f"""{gathered} SELECT '"reference":"' || split_part(t.part, '"', 1) || '"', {fresh}"""
-        f" FROM {'resource' if nearby else 'm'} r JOIN content c ON c.bucket = {place} AND c.type = r.type"
-        f" AND c.id = r.id, {_TEXTS} t(part)"
+        f" FROM {'resource' if nearby else 'm'} r JOIN {contents}, {_TEXTS} t(part)"
         f" WHERE {where.text} GROUP BY 1"
     )
     return text, {**where.values, "since": limits.since}
@@ -272,7 +277,7 @@ def supporting(
         " %(fresh)s::bool[]) k(bucket, type, id, fresh) JOIN resource r ON r.bucket = k.bucket AND r.type = k.type"
         f" AND r.id = k.id WHERE {where.text} ORDER BY r.type, r.id LIMIT %(limit)s"
     )
-    return _bounded(inner, "r.bucket"), where.values
+    return _bounded(inner, _WHERE_THEY_LIE), where.values
 
 
 def bodies(rows: Sequence[tuple[int, int, str]]) -> Statement:

@@ -20,7 +20,7 @@ from fhir.definitions.structure import TYPE_NUMBER
 from fhir.exceptions import InvalidRequest
 from fhir.interactions import Answer, Context
 from fhir.permissions import require
-from fhir.search import binding, parse, places, plan, statistics
+from fhir.search import binding, parse, places, plan, sql, statistics
 from fhir.search import page as paging
 from fhir.search.catalogue import parameters
 from fhir.search.clauses import Alias
@@ -148,11 +148,11 @@ def _looks_at_codes(name: str) -> bool:
 
 def _statement(made: Plan, most: int) -> database.Statement:
     """(id, clinical date, code) of the newest of each code, ties included."""
-    where = made.condition.sql(Alias("r", made.bucket, True, made.policy, shard=made.shard))
+    where = made.condition.sql(Alias("r", made.bucket, True, made.policy, shard=made.shard, together=made.together))
     text = (
         "SELECT id, sdate, code FROM (SELECT r.id, r.sdate, c.body::json ->> 'code' AS code,"
         " rank() OVER (PARTITION BY c.body::json ->> 'code' ORDER BY r.sdate DESC) AS place FROM resource r"
-        f" JOIN content c ON c.bucket = %s AND c.type = r.type AND c.id = r.id WHERE NOT r.deleted AND {where.text}) x"
+        f" JOIN {sql.content_of('%s')} WHERE NOT r.deleted AND {where.text}) x"
         " WHERE place <= %s"
     )
     return text, (made.bucket, *where.parameters, most)

@@ -36,7 +36,7 @@ class Alias:
 
     `hidden` hides conditions on terms from the index on terms, for statements in which another index leads.
     `policy` is what the caller may see, for further rows of `resource` that a clause looks at. `shard` has all rows
-    that the statement looks at, where it goes past Citus.
+    that the statement looks at, where it goes past Citus; `together` says that they all lie in `bucket`.
     """
 
     name: str
@@ -45,19 +45,25 @@ class Alias:
     policy: Clause | None = None
     buckets: tuple[int, ...] = ()
     shard: Shard | None = None
+    together: bool = False
 
     @property
     def routed(self) -> bool:
         """Whether it is Citus that plans the statement."""
         return self.shard is None and citus.distributed()
 
+    @property
+    def pushed(self) -> bool:
+        """Whether Citus takes the statement apart for many shards, which it does not with everything."""
+        return self.routed and not self.together
+
     def inner(self) -> Alias:
         """An alias for a subquery inside this one, over all buckets; on Citus over those of the policy.
 
-        Raises ValueError where the statement has the rows of one shard only.
+        Raises ValueError where the statement has the rows of one bucket only.
         """
-        if self.shard is not None:
-            raise ValueError("a statement of one shard asks for rows of others")
+        if self.together:
+            raise ValueError("a statement about one bucket asks for rows of others")
         if self.policy is not None and self.buckets:
             return self.beside()
         return Alias(f"{self.name}x", None, False, self.policy)
@@ -65,8 +71,8 @@ class Alias:
     def beside(self) -> Alias:
         """An alias for another resource of the same patient: on Citus its bucket has to be said again."""
         if not self.routed:
-            return Alias(f"{self.name}x", None, False, self.policy, shard=self.shard)
-        return Alias(f"{self.name}x", self.bucket, False, self.policy, self.buckets)
+            return Alias(f"{self.name}x", None, False, self.policy, shard=self.shard, together=self.together)
+        return Alias(f"{self.name}x", self.bucket, False, self.policy, self.buckets, together=self.together)
 
     @property
     def here(self) -> Fragment:

@@ -18,6 +18,7 @@ from fhir.local_shards import Shard
 from . import places
 from .clauses import TRUE, Alias, Fragment, Terms, Types
 from .plan import policy_of
+from .sql import content_of
 
 # So many shards are asked one by one, past Citus, which would ask them side by side.
 _FEW_SHARDS = 4
@@ -77,9 +78,10 @@ def _on_shards(scope: Scope, terms: Iterable[int], buckets: tuple[int, ...] | No
     one = buckets[0] if buckets is not None and len(buckets) == 1 else None
     alias = Alias("r", one, buckets=buckets or ())
     parts = [alias.of("c"), alias.here, *_conditions(scope, alias, terms)]
+    contents = f"content c ON {parts[0].text} AND c.type = r.type AND c.id = r.id" if one is None else content_of("%s")
     text = (
-        f"SELECT r.type, r.id, c.body FROM resource r JOIN content c ON {parts[0].text} AND c.type = r.type"
-        f" AND c.id = r.id WHERE NOT r.deleted AND {' AND '.join(part.text for part in parts[1:])} LIMIT {limit:d}"
+        f"SELECT r.type, r.id, c.body FROM resource r JOIN {contents} WHERE NOT r.deleted"
+        f" AND {' AND '.join(part.text for part in parts[1:])} LIMIT {limit:d}"
     )
     return text, [p for part in parts for p in part.parameters]
 

@@ -70,7 +70,7 @@ class Chain:
         return Fragment(f"{alias.name}.terms && (SELECT array_agg(t) FROM ({found}) {inner.name}s)", parameters)
 
     def _in_chart(self, alias: Alias, chart: Chart) -> Fragment:
-        inner = Alias(f"{alias.name}x", chart.bucket, True, alias.policy, shard=alias.shard)
+        inner = replace(alias, name=f"{alias.name}x", bucket=chart.bucket, hidden=True)
         where = joined([chart.sql(inner), _of_inner(inner, self.target, self.clause, alias.policy)], "AND")
         return _refers_to_one(alias, inner, self.parameters[0], where, large=self.large)
 
@@ -196,7 +196,7 @@ def _beside(alias: Alias, type_number: int, clause: Clause, terms: Fragment) -> 
     condition = clause.sql(inner)
     seen = TRUE if alias.policy is None else alias.policy.sql(inner)
     place = inner.here
-    alone = "" if alias.routed else " OFFSET 0"
+    alone = "" if alias.pushed else " OFFSET 0"
     text = (
         f"EXISTS (SELECT FROM resource {x} WHERE {x}.bucket = {r}.bucket AND {x}.pat = {r}.pat AND {place.text}"
         f" AND {of_type.text} AND NOT {x}.deleted AND {r}.pat # %s::bigint = ANY({terms.text})"

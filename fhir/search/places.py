@@ -90,9 +90,10 @@ def here(question: Statement) -> Statement:
 
 
 def in_shard(plan: Plan) -> Plan:
-    """The plan with the shard that has all its rows, where it goes past Citus."""
-    shard = database.here(plan.bucket)
-    return plan if shard is None or not all(map(stays, plan.clauses)) else replace(plan, shard=shard)
+    """The plan, which knows whether one bucket has all its rows, and its shard where that is asked past Citus."""
+    if plan.bucket is None or not all(map(stays, plan.clauses)):
+        return plan
+    return replace(plan, together=True, shard=database.here(plan.bucket))
 
 
 def within(plan: Plan, buckets: tuple[int, ...]) -> Plan:

@@ -59,8 +59,8 @@ class Plan:
     all values, so that it is made once. `batched` is the clause that a walk asks of many patients at once
     (fhir.search.batches); `counted` are the clauses as a total asks them; `beside` are patients that come with a page.
     `buckets`, on Citus, are those that can hold the matches of a search without a patient (fhir.search.places); one of
-    them is `bucket` too. `shard`, where the search goes past Citus, has the rows of all that it looks at. If one of
-    `elsewhere` holds, the plan is not the whole answer (fhir.search.local_chain).
+    them is `bucket` too. `together` says that all rows that it looks at lie in `bucket`, and `shard` has them where the
+    search goes past Citus. If one of `elsewhere` holds, the plan is not the whole answer (fhir.search.local_chain).
     """
 
     types: tuple[str, ...]
@@ -77,6 +77,7 @@ class Plan:
     batched: Has | None = None
     counted: tuple[Clause, ...] = ()
     beside: beside.Beside | None = None
+    together: bool = field(default=False, compare=False)
     shard: Shard | None = field(default=None, compare=False)
     elsewhere: tuple[Elsewhere, ...] = ()
 

@@ -18,7 +18,7 @@ def _row_exists(alias: Alias, table: str, conditions: Fragment) -> Fragment:
     x, r = f"{alias.name}_{table[0]}", alias.name
     place = alias.of(x)
     # OFFSET 0 keeps the planner from joining where another index leads: each row is looked up by its key.
-    alone = " OFFSET 0" if alias.hidden and not alias.routed else ""
+    alone = " OFFSET 0" if alias.hidden and not alias.pushed else ""
     text = (
         f"EXISTS (SELECT FROM {table} {x} WHERE {place.text} AND {x}.type = {r}.type AND {x}.id = {r}.id"
         f" AND {conditions.text.replace('$x', x)}{alone})"

@@ -18,7 +18,7 @@ Statement = tuple[str, Sequence[Any]]
 
 
 def _alias(plan: Plan, *, hidden: bool) -> Alias:
-    return Alias("r", plan.bucket, hidden, plan.policy, plan.buckets, plan.shard)
+    return Alias("r", plan.bucket, hidden, plan.policy, plan.buckets, plan.shard, plan.together)
 
 
 def _where(plan: Plan, *, hidden: bool) -> Fragment:
@@ -63,7 +63,7 @@ def page(
     if not body:
         text = f"SELECT r.type, r.id, r.version, r.bucket{columns} FROM ({inner.text}) r ORDER BY {order_by}"
         return text, inner.parameters
-    place, parameters = ("c.bucket = %s", (plan.bucket,)) if plan.bucket is not None else ("c.bucket = r.bucket", ())
+    contents = _contents(plan)
     counted, counting = ("", ()) if total is None else (f", ({total[0]})", total[1])
     if total is not None and after is None:
         # A first page that is not full is itself the total: PostgreSQL does not run the subquery then.
@@ -74,10 +74,31 @@ def page(
         rows = plan.beside.rows(rows, order.order_by(plan.keys, [f"i.{name}" for name in names]))
         patients = plan.beside.lookup(_alias(plan, hidden=True))
     columns = f"r.type, r.id, r.version, r.bucket{columns}{counted}, c.body"
-    tables = f"({rows}) r JOIN content c ON {place} AND c.type = r.type AND c.id = r.id{patients.text}"
-    found = Fragment(f"({tables})", (*inner.parameters, *parameters, *patients.parameters))
+    tables = f"(({rows}) r JOIN {contents.text}{patients.text})"
+    found = Fragment(tables, (*inner.parameters, *contents.parameters, *patients.parameters))
     asked = guarded(plan, columns, found)
     return f"{asked.text} ORDER BY {order_by}", (*counting, *asked.parameters)
+
+
+def _contents(plan: Plan) -> Fragment:
+    """What the rows `r` of a page are joined to: `c`, with their contents."""
+    if plan.bucket is None:
+        return Fragment("content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id")
+    if plan.together or not citus.distributed():
+        return Fragment(content_of("%s"), (plan.bucket,))
+    return Fragment("content c ON c.bucket = %s AND c.type = r.type AND c.id = r.id", (plan.bucket,))
+
+
+def content_of(bucket: str) -> str:
+    """To be joined to rows `r` of one bucket: `c`, with the content of each.
+
+    OFFSET 0 has each looked up by its whole key. A join looks them up by the bucket alone, and compares each with each,
+    where the statistics have few rows of a bucket: 40 s for the 20,000 of a chart that has just been loaded.
+    """
+    return (
+        f"LATERAL (SELECT c.body FROM content c WHERE c.bucket = {bucket} AND c.type = r.type AND c.id = r.id"
+        " OFFSET 0) c ON true"
+    )
 
 
 def guarded(plan: Plan, columns: str, found: Fragment) -> Fragment:
