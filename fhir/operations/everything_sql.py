@@ -19,7 +19,7 @@ from fhir.definitions.search_parameters import clinical_date
 from fhir.definitions.structure import RESOURCE_TYPES, TYPE_NAME, TYPE_NUMBER
 from fhir.search import hashing
 from fhir.search.catalogue import parameters
-from fhir.search.sql import content_of
+from fhir.search.sql import CONTENTS, content_of
 from fhir.versions import array
 
 # A page ends with the entry that crosses this many bytes of stored content, so that a worker can hold it.
@@ -175,9 +175,8 @@ def head(root: Root, *, body: bool) -> Statement:
     return text, {"b": root.bucket, "t": root.type, "i": root.id}
 
 
-# The contents of rows `r`: of one bucket, or of those that each row says.
+# The contents of rows `r` that lie with the root.
 _HERE = content_of("%(b)s")
-_WHERE_THEY_LIE = "content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id"
 
 
 def _bounded(inner: str, contents: str) -> str:
@@ -240,7 +239,7 @@ def targets(root: Root, limits: Limits, *, nearby: bool) -> Statement:
     at constant strings: regular expressions take PostgreSQL 100 times as long.
     """
     where = _here(root, limits) if nearby else _elsewhere(root, limits)
-    contents = _HERE if nearby else f"{_WHERE_THEY_LIE} AND {_place(root, 'c')}"
+    contents = _HERE if nearby else f"{CONTENTS} AND {_place(root, 'c')}"
     gathered = "" if nearby else _BY_TERMS.format(place=_place(root, "r"))
     fresh = "true" if limits.since is None else "bool_or(r.updated >= %(since)s)"
     text = (
@@ -277,7 +276,7 @@ def supporting(
         " %(fresh)s::bool[]) k(bucket, type, id, fresh) JOIN resource r ON r.bucket = k.bucket AND r.type = k.type"
         f" AND r.id = k.id WHERE {where.text} ORDER BY r.type, r.id LIMIT %(limit)s"
     )
-    return _bounded(inner, _WHERE_THEY_LIE), where.values
+    return _bounded(inner, CONTENTS), where.values
 
 
 def bodies(rows: Sequence[tuple[int, int, str]]) -> Statement:

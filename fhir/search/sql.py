@@ -80,10 +80,14 @@ def page(
     return f"{asked.text} ORDER BY {order_by}", (*counting, *asked.parameters)
 
 
+# To be joined to rows `r` that each say where they lie: `c`, with the content of each.
+CONTENTS = "content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id"
+
+
 def _contents(plan: Plan) -> Fragment:
     """What the rows `r` of a page are joined to: `c`, with their contents."""
     if plan.bucket is None:
-        return Fragment("content c ON c.bucket = r.bucket AND c.type = r.type AND c.id = r.id")
+        return Fragment(CONTENTS)
     if plan.together or not citus.distributed():
         return Fragment(content_of("%s"), (plan.bucket,))
     return Fragment("content c ON c.bucket = %s AND c.type = r.type AND c.id = r.id", (plan.bucket,))
